@@ -54,7 +54,7 @@ class Registry:
         requests = Requests(decider, fold)
         burials = Burials(log, settings.name, counting(metrics))
         self._voids = VoidBurials(log, fold, burials)
-        self._intakes = intakes(log, fold, decider, settings.name, burials, metrics)
+        self._intakes = intakes(log, fold, decider, settings.name, burials, metrics, settings.authentication)
         for intake in self._intakes:
             parts.watch_lag("registry", intake.topic, intake.positions)
         self._watches = Watches()

@@ -121,6 +121,7 @@ class Decider:
             command_id=_shown_id(command.command_id),
             stream=_shown_id(command.stream),
             actor=_shown_id(command.actor),
+            proven_by=command.proven_by,
             code=refused.code,
             rule=refused.rule,
             message=as_it_may_be_kept(refused.message)[:MAX_SHOWN],

@@ -19,6 +19,7 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.worker.intake import Intake
 from services.registry.decider import MAX_SHOWN, Decider
 from services.registry.inbox import commands_of, trace_parent_of
+from services.registry.topic_writers import PROVEN_BY, actor_of, refuse_peoples
 
 GRPC_RULE = "roles and tokens are given and taken by gRPC alone, where callers prove who they are"
 
@@ -26,9 +27,9 @@ GRPC_RULE = "roles and tokens are given and taken by gRPC alone, where callers p
 class CommandHandler:
     """Executes the commands of headgate.commands. Records refusals, and buries records that are no command."""
 
-    def __init__(self, burials: Burials, decider: Decider) -> None:
-        self._burials = burials
-        self._decider = decider
+    def __init__(self, burials: Burials, fold: LifecycleFold, decider: Decider, authenticated: bool) -> None:
+        self._burials, self._fold, self._decider = burials, fold, decider
+        self._authenticated = authenticated
 
     def __call__(self, record: Record) -> None:
         try:
@@ -38,20 +39,30 @@ class CommandHandler:
         if not command.command_id or not command.stream:
             return bury(self._burials, "command", record, "command_id or stream is empty")
         command.proven_by = ""  # whoever writes to the topic has proven nothing here
+        if self._authenticated:
+            command.actor, command.proven_by = actor_of(topics.COMMANDS, command.actor), PROVEN_BY
         with unit_of_work("command", command.WhichOneof("command") or "unknown", command.trace_parent):
-            if command.stream == ACCESS_STREAM:
-                refuse(self._decider, command, Refused(INVALID, GRPC_RULE, f"{command.stream}: {GRPC_RULE}", "stream"))
+            refused = self._refused(command)
+            if refused is not None:
+                refuse(self._decider, command, refused)
             else:
                 execute(self._decider, command)
+
+    def _refused(self, command: commands.Command) -> Refused | None:
+        if command.stream == ACCESS_STREAM:
+            return Refused(INVALID, GRPC_RULE, f"{command.stream}: {GRPC_RULE}", "stream")
+        if not self._authenticated:
+            return None
+        with self._fold.lock:
+            return refuse_peoples(command, self._fold.models)
 
 
 class InboxHandler:
     """Turns the events of headgate.inbox into commands. Buries an event that it cannot use, with the reason."""
 
-    def __init__(self, burials: Burials, fold: LifecycleFold, decider: Decider) -> None:
-        self._burials = burials
-        self._fold = fold
-        self._decider = decider
+    def __init__(self, burials: Burials, fold: LifecycleFold, decider: Decider, authenticated: bool) -> None:
+        self._burials, self._fold, self._decider = burials, fold, decider
+        self._authenticated = authenticated
 
     def __call__(self, record: Record) -> None:
         try:
@@ -71,6 +82,8 @@ class InboxHandler:
             self._burials.bury(record, error.code, str(error))
         else:
             for command in issued:
+                if self._authenticated:
+                    command.actor, command.proven_by = actor_of(topics.INBOX, command.actor), PROVEN_BY
                 execute(self._decider, command)
 
 
@@ -96,10 +109,17 @@ def refuse(decider: Decider, command: commands.Command, refused: Refused) -> Non
 
 
 def intakes(
-    log: EventLog, fold: LifecycleFold, decider: Decider, name: str, burials: Burials, metrics: Metrics
+    log: EventLog,
+    fold: LifecycleFold,
+    decider: Decider,
+    name: str,
+    burials: Burials,
+    metrics: Metrics,
+    authenticated: bool = False,
 ) -> list[Intake]:
-    """The consumers of both topics."""
+    """The consumers of both topics. `authenticated` says that callers must prove who they are."""
+    group, parts = topics.REGISTRY_GROUP, (burials, fold, decider, authenticated)
     return [
-        Intake(log, topics.COMMANDS, topics.REGISTRY_GROUP, name, CommandHandler(burials, decider), burials, metrics),
-        Intake(log, topics.INBOX, topics.REGISTRY_GROUP, name, InboxHandler(burials, fold, decider), burials, metrics),
+        Intake(log, topics.COMMANDS, group, name, CommandHandler(*parts), burials, metrics),
+        Intake(log, topics.INBOX, group, name, InboxHandler(*parts), burials, metrics),
     ]

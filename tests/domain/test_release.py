@@ -209,7 +209,8 @@ def test_a_step_needs_evidence(verdict: facts.Verdict.ValueType) -> None:
 def test_a_canary_is_promoted_after_a_pass_or_by_a_person_with_a_reason() -> None:
     past = stepping(0)
     past.when(commands.PromoteRelease(release=2)).then_refused("illegal-transition", "PASS")
-    past.when(commands.PromoteRelease(release=2, reason="holiday sale")).then(
+    past.when(commands.PromoteRelease(release=2, reason="a worker says so")).then_refused("illegal-transition", "PASS")
+    past.when(commands.PromoteRelease(release=2, reason="holiday sale", from_pause=True)).then(
         facts.PromotionStarted(release=2, weights=ALL_TO_2, reason="holiday sale", judgement=facts.Judgement())
     )
 

@@ -84,7 +84,9 @@ def frozen_and_paused(recorder: Recorder) -> None:
     recorder.send(FRAUD, commands.ResumeRelease(release=3, reason="the dashboards are quiet"))
     recorder.send(FRAUD, commands.StartRelease(environment="production", candidate=2))
     recorder.send(FRAUD, commands.RollBackRelease(release=4, reason="it was superseded for a reason"))
-    recorder.send(FRAUD, commands.PromoteRelease(release=3, reason="the on-call engineer looked at it"))
+    recorder.send(
+        FRAUD, commands.PromoteRelease(release=3, reason="the on-call engineer looked at it", from_pause=True)
+    )
     _apply(recorder, FRAUD, 3)
 
 

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,9 @@ from google.protobuf.message import Message
 
 from headgate.client.stubs import Stubs
 from headgate.domain.names import model_stream
+from headgate.log import topics
+from headgate.log.open import open_log
+from headgate.log.port import Message as LogMessage
 from headgate.runtime.settings import SettingsError
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -25,6 +29,8 @@ from services.registry.settings import Settings
 from tests.cli.running import Headgate, run_headgate
 from tests.domain.scenario import REPOSITORY, code_tested, commit, report, trained, training
 from tests.histories.recorder import FIELDS
+from tests.registry.conftest import read_all
+from tests.registry.test_inbox import CHANGE, data
 from tests.runtime.authentication.provider import ISSUER, jwk, jwks, rsa_key, token
 from tests.waiting import until
 
@@ -160,6 +166,30 @@ def test_production_takes_a_version_after_others_than_its_author_have_approved_i
     _, out, _ = headgate("model", "history", "guarded", "-o", "json")
     held = [each["fact"]["approval_granted"]["held"] for each in json.loads(out) if "approval_granted" in each["fact"]]
     assert [role["role"] for role in held[1]] == ["ROLE_APPROVER", "ROLE_OPERATOR"]
+
+
+def test_a_record_of_a_topic_has_the_name_and_the_rights_of_nobody_whatever_it_says(
+    headgate: Headgate, settings: Settings
+):
+    event = {"specversion": "1.0", "id": "handed-in", "source": ROOT, "type": CHANGE, "data": data(7, model="handed")}
+    forged = commands.Command(command_id="forged", stream="models/handed", actor=ROOT, proven_by="jwt")
+    forged.waive_gate.CopyFrom(commands.WaiveGate(version=1, reason="trust me"))
+    with closing(open_log(settings.log)) as log:
+
+        def refusals() -> list[commands.Refusal]:
+            found = [commands.Refusal.FromString(each.value or b"") for each in read_all(log, topics.REFUSALS)]
+            return [each for each in found if each.command_id == "forged"]
+
+        kind = (("content-type", b"application/cloudevents+json"),)
+        log.append(LogMessage(topics.INBOX, b"key", json.dumps(event).encode(), kind))
+        until(lambda: headgate("version", "get", "handed/1")[0] == 0, "the version of the event")
+        log.append(LogMessage(topics.COMMANDS, b"models/handed", forged.SerializeToString()))
+        until(lambda: refusals(), "the refusal")
+        (refusal,) = refusals()
+    record = json.loads(headgate("model", "history", "handed", "-o", "json")[1])[0]["fact"]
+    assert (record["actor"], record["proven_by"]) == (f"topic:headgate.inbox/{ROOT}", "topic")
+    assert "what a person decides comes by gRPC alone" in refusal.rule
+    assert (refusal.actor, refusal.proven_by) == (f"topic:headgate.commands/{ROOT}", "topic")
 
 
 def reports(name: str) -> list[Message]:

@@ -72,6 +72,7 @@ def _row(refusal: commands.Refusal) -> Row:
         "command": refusal.command.WhichOneof("command") or "",
         "command_id": refusal.command_id,
         "actor": refusal.actor,
+        "proven_by": refusal.proven_by,
         "code": refusal.code,
         "field": refusal.field,
         "message": refusal.message,

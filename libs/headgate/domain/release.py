@@ -271,8 +271,9 @@ def _promote(state: ModelState, release: resources.Release, command: commands.Pr
         return refused
     if (
         release.strategy == configuration.STRATEGY_CANARY
+        and release.stable
         and command.judgement.verdict != facts.VERDICT_PASS
-        and not command.reason.strip()
+        and not by_a_person
     ):
         return illegal(
             f"{in_words(release.name)} has no PASS", "a canary is promoted after a PASS, or by a person with a reason"

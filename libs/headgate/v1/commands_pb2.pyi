@@ -115,7 +115,7 @@ class Command(_message.Message):
     trace_parent: _builtins.str
     """W3C traceparent of the sender; empty without tracing."""
     proven_by: _builtins.str
-    """How the registry has proven the actor of a gRPC request. Empty in headgate.commands."""
+    """How the registry has proven the actor. What a record of headgate.commands has here is dropped."""
     @_builtins.property
     def create_model(self) -> Global___CreateModel: ...
     @_builtins.property
@@ -1304,6 +1304,7 @@ class Refusal(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     REFUSED_AT_MS_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
+    PROVEN_BY_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     stream: _builtins.str
     actor: _builtins.str
@@ -1315,6 +1316,8 @@ class Refusal(_message.Message):
     field: _builtins.str
     """The field of the command that the refusal is about; empty when there is none."""
     refused_at_ms: _builtins.int
+    proven_by: _builtins.str
+    """As in LifecycleRecord."""
     @_builtins.property
     def command(self) -> Global___Command: ...
     def __init__(
@@ -1329,10 +1332,11 @@ class Refusal(_message.Message):
         field: _builtins.str = ...,
         refused_at_ms: _builtins.int = ...,
         command: Global___Command | None = ...,
+        proven_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "code", b"code", "command", b"command", "command_id", b"command_id", "field", b"field", "message", b"message", "refused_at_ms", b"refused_at_ms", "rule", b"rule", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "code", b"code", "command", b"command", "command_id", b"command_id", "field", b"field", "message", b"message", "proven_by", b"proven_by", "refused_at_ms", b"refused_at_ms", "rule", b"rule", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

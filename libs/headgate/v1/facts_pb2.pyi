@@ -251,7 +251,9 @@ class LifecycleRecord(_message.Message):
     trace_parent: _builtins.str
     """W3C traceparent of the decision. Services that act on the fact continue this trace. Empty without tracing."""
     proven_by: _builtins.str
-    """How the actor was proven: token, jwt or certificate. Empty when the actor is what the caller said."""
+    """How the actor was proven: token, jwt or certificate; or topic, for a record whose writer was allowed to write to the
+    topic that the actor names. Empty when the actor is what the caller said.
+    """
     @_builtins.property
     def model_created(self) -> Global___ModelCreated: ...
     @_builtins.property

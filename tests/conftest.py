@@ -14,6 +14,7 @@ from headgate.log.open import open_log
 from headgate.log.port import EventLog
 from headgate.runtime.rpc import quiet
 from tests.kafka_broker import ADDRESS_VARIABLE, VERSION, BrokerUnavailable, KafkaBroker
+from tests.late import note_loaded
 from tests.redis_server import RedisNotStarted, RedisServer, named_by_environment
 
 Broker = TypeVar("Broker")
@@ -36,6 +37,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         limits[item.path] = max(limits.get(item.path, 0.0), _own_limit_seconds(item))
     items.sort(key=lambda item: -limits[item.path])
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    note_loaded(session.config)
 
 
 def _own_limit_seconds(item: pytest.Item) -> float:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.server_process import ServerUnavailable, await_ready, end, free_ports, launch, listens
+from tests.server_process import ServerUnavailable, await_ready, end, free_ports, freeze, launch, listens
 
 TESTED_VERSION = "4.4.0"
 """The version that Headgate is tested on, and that docker-compose.yml starts."""
@@ -200,6 +200,11 @@ class KafkaBroker:
     def stopped_by_itself(self) -> bool:
         """Whether `stop` was enough, and the broker was not killed because it took too long."""
         return self._exit_code == EXIT_ON_SIGTERM
+
+    def freeze(self) -> None:
+        """Makes the broker stop answering. Its connections stay open."""
+        assert self._process is not None
+        freeze(self._process)
 
     def kill(self) -> None:
         """Kills the broker with SIGKILL."""

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
-from tests.server_process import ServerUnavailable, await_ready, end, free_ports, launch
+from tests.server_process import ServerUnavailable, await_ready, end, free_ports, freeze, launch
 from tests.waiting import PATIENCE_SECONDS
 
 ADDRESS_VARIABLE = "HEADGATE_REDIS"
@@ -58,10 +58,12 @@ class RedisServer:
 
     def freeze(self) -> None:
         """Makes the server stop answering, like a machine that swaps. Connections stay open."""
-        self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            freeze(self._process)
 
     def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Stops the server and removes its folder."""
@@ -73,10 +75,6 @@ class RedisServer:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
 
 
 def _answers(port: int) -> bool:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from headgate.cli.free_ports import is_free
 
@@ -88,6 +89,26 @@ def await_ready(
         if process is None or process.poll() is not None or time.monotonic() > deadline:
             raise ServerUnavailable(output.read_text(errors="replace")[-LAST_OUTPUT_CHARACTERS:])
         time.sleep(TICK_SECONDS)
+
+
+def freeze(process: subprocess.Popen[Any]) -> None:
+    """Stops the process until it gets SIGCONT. Returns when none of its threads runs any more.
+
+    The signal alone returns earlier, and on a busy machine the process then still answers for a while.
+    """
+    process.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + END_SECONDS
+    while not all(_is_stopped(thread) for thread in Path(f"/proc/{process.pid}/task").iterdir()):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise ServerUnavailable("the process was not stopped")
+        time.sleep(TICK_SECONDS)
+
+
+def _is_stopped(thread: Path) -> bool:
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:  # the thread has ended
+        return True
 
 
 def end(process: subprocess.Popen[bytes] | None, number: signal.Signals) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from sklearn.exceptions import UndefinedMetricWarning
 
 from services.evaluator.metrics.measure import Measured, Options, measure
+from tests.late import Late
 
 Oracle = Callable[[], float]
+
+metrics, calibration, exceptions = Late("sklearn.metrics"), Late("sklearn.calibration"), Late("sklearn.exceptions")
 
 
 def measured(task: str, predictions: object, answers: object, threshold: float = 0.5) -> Measured:
@@ -29,8 +31,8 @@ def require_same(found: Measured, expected: dict[str, Oracle]) -> None:
 
 def defined(oracle: Oracle) -> float | None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UndefinedMetricWarning)
+        warnings.simplefilter("error", exceptions.UndefinedMetricWarning)
         try:
             return float(oracle())
-        except UndefinedMetricWarning:
+        except exceptions.UndefinedMetricWarning:
             return None

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from headgate.artifacts.slices import WrongSlice, rows_in
 from headgate.v1 import configuration_pb2 as configuration
@@ -14,6 +13,9 @@ from services.evaluator.metrics.binomial import exact_interval
 from services.evaluator.metrics.intervals import MAX_RESAMPLED_ROWS, ONE_UNIT, RARELY_DEFINED
 from services.evaluator.metrics.measure import Measured, Options, measure, rows_of
 from services.evaluator.metrics.scores import Interval, Method
+from tests.late import Late
+
+stats = Late("scipy.stats")
 
 RNG = np.random.default_rng(11)
 

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn import metrics as sklearn_metrics
-from sklearn.calibration import calibration_curve
 
 from services.evaluator.metrics.measure import Options, measure
 from services.evaluator.metrics.scores import Unmeasurable
-from tests.evaluator.oracle import Oracle, measured, require_same
+from tests.evaluator.oracle import Oracle, calibration, measured, require_same
+from tests.evaluator.oracle import metrics as sklearn_metrics
 
 # Few distinct values, so that ties, the threshold itself and the ends of the scale come up.
 probabilities = st.sampled_from([0.0, 1e-20, 0.1, 0.25, 0.5, 0.5000001, 0.75, 0.9, 1 - 1e-12, 1.0])
@@ -63,7 +62,7 @@ def log_loss(answers: Any, scores: Any) -> float:
 def calibration_error(came_true: Any, scores: Any) -> float:
     """The mean over the rows of the distances in scikit-learn's calibration curve."""
     scores = scores.astype(np.float64)
-    shares, means = calibration_curve(came_true, scores, n_bins=10)
+    shares, means = calibration.calibration_curve(came_true, scores, n_bins=10)
     bins = np.searchsorted(np.linspace(0, 1, 11)[1:-1], scores)
     weights = np.bincount(bins)
     return float(np.sum(np.abs(shares - means) * weights[weights > 0]) / len(scores))

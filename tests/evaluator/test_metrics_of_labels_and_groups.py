@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn import metrics as sklearn_metrics
 
 from services.evaluator.metrics.scores import Unmeasurable
 from tests.evaluator.oracle import Oracle, measured, require_same
+from tests.evaluator.oracle import metrics as sklearn_metrics
 
 probability = st.sampled_from([0.0, 0.1, 0.5, 0.75, 1.0])
 bit = st.sampled_from([0, 1])

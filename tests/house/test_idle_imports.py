@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from tests.late import LOADED_BY_COLLECTION
+
 APPS = tuple(f"services.{name}.app" for name in ("registry", "evaluator", "deployer", "gateway"))
 LATE = ("onnxruntime", "onnx", "torch", "cryptography", "jwt", "kafka", "redis", "opentelemetry")
 """Imported by the first load of a version, and for TLS, Kafka, Redis and traces."""
@@ -28,3 +32,7 @@ def test_no_service_imports_at_its_start_what_only_some_work_needs():
 
 def test_nothing_of_the_trainer_imports_torch_but_the_training_process():
     assert imported(WITHOUT_TORCH, ("torch",)) == []
+
+
+def test_no_test_file_imports_at_its_head_what_takes_seconds_to_load(pytestconfig: pytest.Config):
+    assert pytestconfig.stash[LOADED_BY_COLLECTION] == set()

@@ -21,6 +21,7 @@ from headgate.log.port import EventLog
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from tests.registry.waiting import REPOSITORY, commit
+from tests.server_process import freeze
 from tests.waiting import PATIENCE_SECONDS
 
 CALL_SECONDS = 20.0
@@ -68,7 +69,7 @@ class RegistryProcess:
     def pause(self) -> None:
         """Stops the process in the middle of its work, until `resume`."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        freeze(self._process)
 
     def resume(self) -> None:
         assert self._process is not None

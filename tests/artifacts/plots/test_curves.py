@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from sklearn import metrics
-from sklearn.calibration import calibration_curve
 
 from headgate.artifacts.plots.by_task import Plots, plots_of
 from headgate.artifacts.plots.curves import MAX_POINTS
+from tests.evaluator.oracle import calibration, metrics
 
 CHANCE = np.random.RandomState(5)
 ANSWERS = CHANCE.randint(0, 2, 300)
@@ -36,7 +35,7 @@ def test_a_precision_recall_curve_is_that_of_scikit_learn() -> None:
 
 def test_a_calibration_curve_is_that_of_scikit_learn() -> None:
     (curve,) = binary().plots["calibration"].series
-    came_true, mean = calibration_curve(ANSWERS, PROBABILITIES, n_bins=10)
+    came_true, mean = calibration.calibration_curve(ANSWERS, PROBABILITIES, n_bins=10)
     np.testing.assert_allclose(curve.x, mean, rtol=0, atol=1e-12)
     np.testing.assert_allclose(curve.y, came_true, rtol=0, atol=1e-12)
 

@@ -23,7 +23,7 @@ LEASE_MS = 600_000
 
 @pytest.fixture
 def fleet(tmp_path):
-    with running_fleet(tmp_path, report_seconds=0.5) as fleet:
+    with running_fleet(tmp_path, report_seconds=2.0) as fleet:
         fleet.build(1, networks.affine(2.0))
         fleet.build(2, networks.affine(3.0))
         release = canary(WEIGHT_BPS, epoch=7)
@@ -49,9 +49,13 @@ def test_two_hundred_devices_share_the_arms_serve_through_a_cut_and_are_counted_
     arms = Counter(expected(name)[1] for name in DEVICES)
     assert 30 < arms["candidate"] < 70
     with ExitStack() as stack, ThreadPoolExecutor(AT_ONCE) as pool:
-        made = [fleet.device(name, chance=number_of(name), tick_seconds=0.5) for name in DEVICES]
+        made = [fleet.device(name, chance=number_of(name), tick_seconds=1.0) for name in DEVICES]
         devices = dict(zip(DEVICES, map(stack.enter_context, map(running, made)), strict=True))
-        until(lambda: all(follows(devices[name], name) for name in DEVICES), "the versions of all devices")
+        until(
+            lambda: all(follows(devices[name], name) for name in DEVICES),
+            "the versions of all devices",
+            pause_seconds=0.1,
+        )
         fleet.cut()
         assert dict(zip(DEVICES, pool.map(predict, devices.values()), strict=True)) == {n: expected(n) for n in DEVICES}
         fleet.restore()

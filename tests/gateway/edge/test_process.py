@@ -20,7 +20,7 @@ from services.deployer.evidence import GatewayReports
 from tests.gateway import networks
 from tests.gateway.harness import infer_request, until
 from tests.gateway.test_process import Running
-from tests.server_process import free_ports
+from tests.server_process import free_ports, freeze
 from tests.waiting import PATIENCE_SECONDS
 
 HEADGATE, ENV = Path(sys.executable).with_name("headgate"), "production"
@@ -112,7 +112,7 @@ def test_a_device_lives_through_an_outage_and_a_reboot_and_its_answers_are_count
         until(partial(running.serves, 2), "the candidate")
         counted = 1 + len([running.predict() for _ in range(20)])
         assert running.resident_mib() < MAX_RESIDENT_MIB
-        gateway.process.send_signal(signal.SIGSTOP)
+        freeze(gateway.process)
         counted += len([running.predict() for _ in range(10)])
         assert running.predict() == (2, "candidate")
         running.end(signal.SIGTERM)

@@ -1,7 +1,5 @@
 """A producer after an outage that is longer than a record may wait."""
 
-import signal
-
 import pytest
 from kafka.producer.transaction_manager import ProducerIdAndEpoch, TransactionManager, TransactionState
 
@@ -18,7 +16,7 @@ def test_a_writer_goes_on_after_an_outage_in_which_a_record_that_it_had_sent_exp
     log.create_topics([Topic("topic", -1, 1)])
     log.append(Message("topic", b"key", b"before"))
     log._writer._producer._accumulator.config["delivery_timeout_ms"] = 2_000
-    own_broker._process.send_signal(signal.SIGSTOP)
+    own_broker.freeze()
     with pytest.raises(LogError):
         log.append(Message("topic", b"key", b"sent"), timeout_seconds=1.0)
     own_broker.kill()

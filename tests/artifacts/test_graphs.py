@@ -265,6 +265,9 @@ FOREIGN = {
     "XGBoost": b'{"learner":{"attributes":{}}}',
     "an array of numpy": b"\x93NUMPY\x01\x00",
     "the MLmodel of a folder of MLflow": b"artifact_path: model\nflavors:\n  python_function:\n    env: conda.yaml\n",
+    "only python_function, xgboost. To convert, load it where it was made by mlflow.xgboost.load_model(folder)": (
+        b"flavors:\n  python_function:\n    env:\n      conda: conda.yaml\n  xgboost:\n    data: model.xgb\nrun_id: 1\n"
+    ),
     "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
 }
 WORDS = {

@@ -183,7 +183,15 @@ def test_a_folder_of_mlflow_is_read_by_its_mlmodel_and_sent_with_its_weights(sit
 @pytest.mark.parametrize(
     ("mlmodel", "reason"),
     [
-        ("flavors:\n  sklearn:\n    pickled_model: model.pkl\n", "has no flavour onnx, only sklearn"),
+        (
+            "flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n  sklearn:\n    code: null\n",
+            "has no flavour onnx, only python_function, sklearn. To convert, load it where it was made by"
+            " mlflow.sklearn.load_model(folder), convert it by skl2onnx.to_onnx(model, rows[:1]) and import that file",
+        ),
+        (
+            "flavors:\n  python_function:\n    python_model: python_model.pkl\n",
+            "only python_function. To convert, find the model that its Python code calls",
+        ),
         ("flavors:\n  onnx:\n    data: ../../secret\n", "names ../../secret, which is no file in this folder"),
         ("", "is a folder without the file MLmodel of MLflow: give the ONNX file itself"),
         ("- no model", "is no description of a model"),

@@ -4,10 +4,11 @@ None of them is ever loaded: a pickle, for example, runs code when it is read.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from headgate.artifacts.data_files import LFS_POINTER
+from headgate.artifacts.mlflow_flavors import ONNX, conversion_of, flavors_in
 
 HEAD_BYTES = 4096
 """How much of the beginning of a file is enough to know what it is."""
@@ -22,7 +23,6 @@ FROM_TREES = "load it where it was made and convert it with onnxmltools.convert_
 DECLARE = "give its layers with headgate version import --architecture architecture.toml"
 UNPACK = "unpack it and give the ONNX file that is in it"
 ZIP, EMPTY_ZIP = b"PK\x03\x04", b"PK\x05\x06"
-MLFLOW = re.compile(rb"(?:^|\n)flavors:\r?\n[ ]+\w+:")
 OLD_PICKLE = re.compile(rb"c[\w.]+\n[\w.]+\n|[(](?:lp|dp|c[\w.]+)")
 LENGTH_BYTES = 8
 """Of a safetensors file: as many bytes say how long its header is."""
@@ -74,14 +74,6 @@ FORMATS: tuple[tuple[Callable[[bytes], bool], ForeignFormat], ...] = (
         ForeignFormat("a model of LightGBM or XGBoost in its own format", "which is not served", FROM_TREES),
     ),
     (
-        lambda head: MLFLOW.search(head) is not None,
-        ForeignFormat(
-            "the MLmodel of a folder of MLflow",
-            "which describes a model and is none",
-            "give that folder, or the URL of the ONNX file that it names under flavors, onnx, data",
-        ),
-    ),
-    (
         lambda head: head.startswith(LFS_POINTER),
         ForeignFormat(
             "a pointer of Git LFS",
@@ -94,7 +86,18 @@ FORMATS: tuple[tuple[Callable[[bytes], bool], ForeignFormat], ...] = (
 
 def foreign_format(head: bytes) -> ForeignFormat | None:
     """What a file is that begins so; None when nothing known to be wrong begins so."""
-    return next((found for begins, found in FORMATS if begins(head)), None)
+    found = next((found for begins, found in FORMATS if begins(head)), None)
+    return found or _of_mlflow(flavors_in(head))
+
+
+def _of_mlflow(flavors: Collection[str]) -> ForeignFormat | None:
+    if not flavors:
+        return None
+    if ONNX in flavors:
+        where = "give that folder, or the URL of the ONNX file that it names under flavors, onnx, data"
+        return ForeignFormat("the MLmodel of a folder of MLflow", "which describes a model and is none", where)
+    reason = f"which has no flavour onnx, only {', '.join(flavors)}"
+    return ForeignFormat("the MLmodel of a folder of MLflow", reason, conversion_of(flavors))
 
 
 def _is_pickle(head: bytes) -> bool:

@@ -10,6 +10,7 @@ import grpc
 import yaml
 
 from headgate.artifacts.foreign_models import HEAD_BYTES, NO_SAFETENSORS, foreign_format, is_safetensors
+from headgate.artifacts.mlflow_flavors import conversion_of
 from headgate.artifacts.store import MAX_FILE_BYTES
 from headgate.cli.exit_codes import Exit, code_of_file
 from headgate.cli.files import is_url, read_file
@@ -120,7 +121,7 @@ def onnx_file(file: Path) -> Path:
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise CommandFailed(f"{file / MLMODEL} is no description of a model: {error}", Exit.USAGE) from error
     if data is None:
-        usage(f"{file} has no flavour onnx, only {', '.join(map(str, flavors))}: log it with mlflow.onnx.log_model")
+        usage(f"{file} has no flavour onnx, only {', '.join(map(str, flavors))}. To convert, {conversion_of(flavors)}")
     found = (file / str(data)).resolve()
     if not found.is_relative_to(file.resolve()) or not found.is_file():
         usage(f"{file / MLMODEL} names {data}, which is no file in this folder")

@@ -176,8 +176,7 @@ def class_weights(table: Table, task: str, into: configuration.TrainConfiguratio
         found = f"the task {task}" if task not in WEIGHTED else "a loss of your own"
         table.wrong("class_weights", f"no weights with {found}", table.values["class_weights"])
         return
-    balanced = "" if task == "multilabel" else f', or "{BALANCED}"'
-    expected = f"a list of numbers above 0, {WEIGHTED[task]}{balanced}"
+    expected = f'a list of numbers above 0, {WEIGHTED[task]}, or "{BALANCED}"'
     weights = table.value("class_weights", expected, lambda value: are_weights(value, task))
     if weights == BALANCED:
         into.balanced_class_weights = True
@@ -218,9 +217,7 @@ def is_command(value: object) -> bool:
 
 
 def are_weights(value: object, task: str) -> bool:
-    if value == BALANCED:
-        return task != "multilabel"
-    return (
+    return value == BALANCED or (
         isinstance(value, list)
         and 0 < len(value) <= MAX_CLASSES
         and (task != "binary" or len(value) == 2)

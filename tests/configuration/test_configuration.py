@@ -355,6 +355,7 @@ def test_a_wrong_network_table_is_refused(right: str, wrong: str, problem: str) 
         ("binary", "mse", '"balanced"', [], True),
         ("multiclass", "cross_entropy", "[1, 2, 3]", [1.0, 2.0, 3.0], False),
         ("multilabel", "bce_with_logits", "[3]", [3.0], False),
+        ("multilabel", "bce_with_logits", '"balanced"', [], True),
     ],
 )
 def test_classes_may_weigh_differently_in_the_loss(
@@ -369,7 +370,7 @@ def test_classes_may_weigh_differently_in_the_loss(
     [
         ("binary", "bce", "[1]", 'expected a list of numbers above 0, two, or "balanced"'),
         ("binary", "bce", "[1, 0]", 'expected a list of numbers above 0, two, or "balanced"'),
-        ("multilabel", "bce", '"balanced"', "expected a list of numbers above 0, one for each label, got"),
+        ("multilabel", "bce", "[0]", 'expected a list of numbers above 0, one for each label, or "balanced"'),
         ("binary", "custom", "[1, 2]", "expected no weights with a loss of your own"),
         ("ranking", "mse", "[1, 2]", "expected no weights with the task ranking"),
     ],

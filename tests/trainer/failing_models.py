@@ -308,6 +308,12 @@ LOSSES = {
         "train.class_weights: no training row is of the class 1; list the weights",
         job=MULTICLASS | {"class_weights": "balanced"},
     ),
+    "a label of every row": Failing(
+        "def network(context): return nn.Linear(3, 2)\n"
+        "def datasets(context): return {part: (ROWS, torch.stack([YES, YES * 0 + 1], 1)) for part in PARTS}",
+        "train.class_weights: every training row has the label 1; list the weights",
+        job={"task": "multilabel", "loss": "bce_with_logits", "class_weights": "balanced"},
+    ),
     "one class only": Failing(
         "def datasets(context): return {part: (ROWS, torch.zeros(9)) for part in PARTS}",
         "datasets(context): train: every answer is 0; a training needs rows of at least two classes",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from headgate.artifacts.answers import BINARY, MULTILABEL, RANKING
+from headgate.artifacts.answers import BINARY, MULTILABEL, RANKING, Floats, Integers
 from headgate.artifacts.layout import Unclear, measured
 from headgate.configuration import BALANCED
 from services.trainer.child.failure import TrainingFailure
@@ -110,19 +110,34 @@ def _compared(job: Job, answer: Any, answers: Tensors) -> tuple[Tensor, Tensor]:
 
 
 def class_weights(job: Job, train_answers: Tensors | None) -> Tensor | None:
-    """The weight of each class, or of each label. Raises TrainingFailure."""
-    if job.class_weights == BALANCED:
-        if train_answers is None:
-            raise TrainingFailure(
-                "train.class_weights: list the weights, because the training rows are read in batches"
-            )
-        answers = measured_answers_of(train_answers, job.measured).numpy().astype(np.int64).reshape(-1)
-        counts = np.bincount(answers, minlength=2)
-        if not counts.all():
-            absent = int(np.argmin(counts))
-            raise TrainingFailure(f"train.class_weights: no training row is of the class {absent}; list the weights")
-        return torch.tensor(len(answers) / (len(counts) * counts), dtype=torch.float64)
-    return torch.tensor(job.class_weights, dtype=torch.float64) if job.class_weights else None
+    """The weight of each class, or of each label; of balanced labels a row for no and one for yes.
+
+    Raises TrainingFailure.
+    """
+    if job.class_weights != BALANCED:
+        return torch.tensor(job.class_weights, dtype=torch.float64) if job.class_weights else None
+    if train_answers is None:
+        raise TrainingFailure("train.class_weights: list the weights, because the training rows are read in batches")
+    answers = measured_answers_of(train_answers, job.measured).numpy().astype(np.int64)
+    return torch.from_numpy(balanced_labels(answers) if job.task == MULTILABEL else balanced(answers.reshape(-1)))
+
+
+def balanced(answers: Integers) -> Floats:
+    """For each class the number of rows by that of its own rows, as scikit-learn does. Raises TrainingFailure."""
+    counts = np.bincount(answers, minlength=2)
+    if not counts.all():
+        absent = int(np.argmin(counts))
+        raise TrainingFailure(f"train.class_weights: no training row is of the class {absent}; list the weights")
+    return len(answers) / (len(counts) * counts)
+
+
+def balanced_labels(answers: Integers) -> Floats:
+    """The same for the two classes of each label: [2, labels]. Raises TrainingFailure."""
+    yes = answers.sum(axis=0)
+    for label in np.flatnonzero((yes == 0) | (yes == len(answers))):
+        found = f"{'no' if yes[label] == 0 else 'every'} training row has the label {label}"
+        raise TrainingFailure(f"train.class_weights: {found}; list the weights")
+    return len(answers) / (2 * np.stack([len(answers) - yes, yes]))
 
 
 def mse(prediction: Tensor, answers: Tensor, weights: Tensor | None) -> Tensor:
@@ -155,10 +170,12 @@ def cross_entropy(prediction: Tensor, answers: Tensor, weights: Tensor | None) -
 
 
 def weight_of_each(answers: Tensor, weights: Tensor | None) -> Tensor | None:
-    """The weight of each answer by its class, which is 0 or 1; with more columns, that of its label."""
+    """The weight of each answer by its class, which is 0 or 1; with more columns, that of its label, or of both."""
     if weights is None:
         return None
     weights = weights.to(answers.dtype)
+    if weights.ndim == 2:
+        return torch.where(answers > 0, weights[1], weights[0])
     if answers.ndim > 1 and answers.shape[-1] > 1:
         return of_size(weights, answers.shape[-1], "label").expand_as(answers)
     of_size(weights, 2, "class")

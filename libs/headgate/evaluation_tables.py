@@ -18,6 +18,8 @@ DEFAULT_CONFIDENCE = 0.95
 CONFIDENCE = (0.5, 0.9999)
 """From the least to the most."""
 
+CUSTOM = "custom"
+"""The task of which nothing but the repository's own metrics is known."""
 LEAKAGE = "leakage"
 """The share of test rows that stand in training too. Every task has it."""
 METRICS = {
@@ -26,7 +28,7 @@ METRICS = {
     "multilabel": ("accuracy", "recall", "precision", "f1", "auc", "hamming_loss", LEAKAGE),
     "regression": ("mae", "mse", "r2", LEAKAGE),
     "ranking": ("ndcg", "map", LEAKAGE),
-    "custom": (LEAKAGE,),
+    CUSTOM: (LEAKAGE,),
 }
 """The metrics of each task."""
 ALL_METRICS = tuple(dict.fromkeys(metric for metrics in METRICS.values() for metric in metrics))
@@ -40,7 +42,7 @@ RANGES = {
 """The least and the largest value that a metric can have."""
 WITHOUT_SLICES = {
     "ranking": "whose rows are measured in groups",
-    "custom": "which only the repository's own code measures",
+    CUSTOM: "which only the repository's own code measures",
 }
 """Task -> why it has no slices."""
 BINARY = "binary"
@@ -59,9 +61,13 @@ def evaluate(table: Table, into: configuration.ModelConfiguration) -> None:
     own = _own_metrics(table.table(OWN_METRICS, optional=True), into)
     # A wrong task is one problem. The metrics of the task that was meant must not become another one.
     known = METRICS.get(into.task) or ALL_METRICS
-    expected = f"a list of {', '.join(known)}"
+    # Nobody's code measures an imported version of a task of its own.
+    may_be_empty = bool(own) or into.task == CUSTOM
+    expected = f"a list of {', '.join(known)}{', or an empty one' if may_be_empty else ''}"
     default: Any = [] if own else REQUIRED
-    metrics = table.value("metrics", expected, lambda value: value == default or are_metrics(value, known), default)
+    metrics = table.value(
+        "metrics", expected, lambda value: are_metrics(value, known) or (may_be_empty and value == []), default
+    )
     into.evaluate.metrics.extend([*(metrics or []), *own])
     _threshold(table, into)
     confidence = table.number("confidence", *CONFIDENCE, DEFAULT_CONFIDENCE)

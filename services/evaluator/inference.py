@@ -1,6 +1,7 @@
 """Runs a model with ONNX Runtime. It uses one thread, so that the same rows give the same predictions, bit for bit."""
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -55,13 +56,16 @@ def predict(
     batch_size: int,
     is_held: Callable[[], bool] = always,
     call_seconds: float = MAX_CALL_SECONDS,
+    wanted: Collection[str] | None = None,
 ) -> Named:
     """What the model answers to some rows, by output, in batches no larger than the training's.
 
-    `is_held` is asked before each batch. Raises Unrunnable and NotHeld.
+    `is_held` is asked before each batch. The model answers all outputs; those that are not `wanted` are dropped. Raises
+    Unrunnable and NotHeld.
     """
     taken = fitting(session, features)
-    names = [node.name for node in session.get_outputs()]
+    names = outputs_of(session)
+    kept = [name in (names if wanted is None else wanted) for name in names]
     rows = len(next(iter(taken.values())))
     at_most = rows_at_once(sum(array[:1].nbytes for array in taken.values()), batch_size)
     with _unrunnable(), timed_calls(session, call_seconds) as call:
@@ -69,8 +73,23 @@ def predict(
         for part in batches(rows, at_most):
             if not is_held():
                 raise NotHeld
-            parts.append(call(names, {name: array[part] for name, array in taken.items()}))
-        return {name: np.concatenate(answers) for name, answers in zip(names, zip(*parts, strict=True), strict=True)}
+            answers = call(names, {name: array[part] for name, array in taken.items()})
+            parts.append(list(itertools.compress(answers, kept)))
+        return {name: _joined(name, some) for name, *some in zip(itertools.compress(names, kept), *parts, strict=True)}
+
+
+def outputs_of(session: onnxruntime.InferenceSession) -> list[str]:
+    """The names of the model's outputs."""
+    return [node.name for node in session.get_outputs()]
+
+
+def _joined(name: str, parts: Sequence[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
+    """Raises Unrunnable when the size of an answer follows from what is in a row."""
+    sizes = list(dict.fromkeys(part.shape[1:] for part in parts))
+    if len(sizes) > 1:
+        shown = " and ".join(str(list(each)) for each in sizes[:2])
+        raise Unrunnable(f"the output {name} has rows of {shown}, and a metric takes as many numbers for each row")
+    return np.concatenate(parts)
 
 
 def fitting(session: onnxruntime.InferenceSession, features: Named) -> Named:

@@ -5,12 +5,10 @@ Only bytes that the signed manifest names are run. The baseline always runs on t
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
 from headgate.artifacts.answers import BINARY, CUSTOM, MULTILABEL, from_probabilities
@@ -38,7 +36,7 @@ from headgate.evaluation_tables import DEFAULT_CONFIDENCE, DEFAULT_THRESHOLD
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-from services.evaluator.inference import Named, Unrunnable, load, predict
+from services.evaluator.inference import Named, Unrunnable, load, outputs_of, predict
 from services.evaluator.measuring import CannotBeScored, always
 from services.evaluator.metrics.measure import Measured, Options, measure
 from services.evaluator.metrics.scores import Scores, Unmeasurable
@@ -190,12 +188,14 @@ def score_on(
     Raises Unrunnable, Unmeasurable and NotHeld.
     """
     started = time.monotonic()
-    outputs = predict(session, rows.features, rows.batch_size, is_held)
     wanted = declared.network.measured
     if declared.task == CUSTOM:  # nothing is known about its outputs but that it has some for these rows
+        predict(session, rows.features, rows.batch_size, is_held, wanted=())
         measured = Measured(rows.count, Scores())
     else:
-        predictions, answers = the_measured("outputs", outputs, wanted), the_measured("answers", rows.answers, wanted)
+        output = the_measured("outputs", outputs_of(session), wanted)
+        predictions = predict(session, rows.features, rows.batch_size, is_held, wanted=(output,))[output]
+        answers = rows.answers[the_measured("answers", rows.answers, wanted)]
         if declared.code.kind == ONNX:
             predictions = from_probabilities(declared.task, predictions)
         measured = measure(declared.task, predictions, answers, options)
@@ -236,10 +236,10 @@ def options_of(
     return Options(threshold, confidence, slices)
 
 
-def the_measured(what: str, tensors: Named, declared: str) -> npt.NDArray[np.generic]:
-    """Those that the task is about. Raises Unmeasurable."""
+def the_measured(what: str, names: Collection[str], declared: str) -> str:
+    """The name of those that the task is about. Raises Unmeasurable."""
     try:
-        return tensors[measured_name(tensors, declared)]
+        return measured_name(names, declared)
     except Unclear as error:
         raise Unmeasurable(f"the {what} {error}") from error
 

@@ -91,6 +91,32 @@ def tokenizer() -> ModelProto:
     return model(nodes, [text("text", None)], [floats("prediction", None)])
 
 
+def detector() -> ModelProto:
+    """The scores above 0.5 of each row and their places; beside others a row gets as many as the row with the most."""
+    nodes = [
+        helper.make_node("Greater", ["rows", "half"], ["is_found"]),
+        helper.make_node("Cast", ["is_found"], ["found"], to=TensorProto.INT64),
+        helper.make_node("ReduceSum", ["found", "columns"], ["counts"], keepdims=0),
+        helper.make_node("ReduceMax", ["counts"], ["most"], keepdims=1),
+        helper.make_node("TopK", ["rows", "most"], ["scores", "places"]),
+    ]
+    constants = [numpy_helper.from_array(np.array(0.5, np.float32), "half"), helper.make_tensor("columns", 7, [1], [1])]
+    outputs = [floats("scores", None, "boxes"), whole("places", None, "boxes")]
+    return model(nodes, [floats("rows", None, 5)], outputs, constants)
+
+
+def suppression() -> ModelProto:
+    """A detector that answers the boxes of all rows below each other, with the number of the row before each."""
+    nodes = [helper.make_node("NonMaxSuppression", ["boxes", "scores", "most", "overlap", "score"], ["selected"])]
+    constants = [
+        helper.make_tensor("most", TensorProto.INT64, [1], [3]),
+        helper.make_tensor("overlap", TensorProto.FLOAT, [1], [0.5]),
+        helper.make_tensor("score", TensorProto.FLOAT, [1], [0.5]),
+    ]
+    inputs = [floats("boxes", None, 4, 4), floats("scores", None, 1, 4)]
+    return model(nodes, inputs, [whole("selected", None, 3)], constants)
+
+
 WEIGHTS = np.arange(4, dtype=np.float32).reshape(2, 2)
 
 

@@ -417,8 +417,10 @@ def test_a_custom_task_is_measured_by_its_own_metrics_alone() -> None:
     assert (parsed.task, list(parsed.evaluate.metrics)) == ("custom", ["cost", "profit"])
     assert parse(text.replace("[evaluate]", "[evaluate]\nmetrics = []", 1).encode()).evaluate == parsed.evaluate
     without = text.replace("[evaluate.own_metrics]\ncost = 'lower'\nprofit = 'higher'\n", "")
-    missing = "evaluate.metrics: expected a list of leakage, but it is missing"
+    missing = "evaluate.metrics: expected a list of leakage, or an empty one, but it is missing"
     assert any(each.startswith(missing) for each in problems(without))
+    empty = without.replace("[evaluate]", "[evaluate]\nmetrics = []", 1)
+    assert not any(each.startswith("evaluate.metrics") for each in problems(empty))
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,8 @@ class Steps(nn.Module):
 def network(context): return Steps()
 def datasets(context):
     steps = torch.randn(9, 5, 3, generator=torch.Generator().manual_seed(4))
-    return {part: (steps, steps.sum(2).cumsum(1)) for part in PARTS}
+    given = {"train": steps, "validation": steps[:, :3], "test": steps.repeat(1, 2, 1)}
+    return {part: (rows, rows.sum(2).cumsum(1)) for part, rows in given.items()}
 """
 DATASET = """
 from torch.utils.data import Dataset
@@ -282,7 +283,7 @@ KINDS = {
         LABELS,
         FEATURES,
         {"prediction": ("FP32", [-1, 2])},
-        {"task": "multilabel", "loss": "bce_with_logits", "class_weights": [1.0, 2.0]},
+        {"task": "multilabel", "loss": "bce_with_logits", "class_weights": "balanced"},
     ),
     "weighted classes": Kind(
         WEIGHTED_CLASSES,
@@ -296,7 +297,12 @@ KINDS = {
         {"price": ("FP32", [-1, 1]), "sold": ("FP32", [-1, 1])},
         {"loss": "custom", "measured": "sold"},
     ),
-    "a value per step": Kind(STEPS, {"features": ("FP32", [-1, 5, 3])}, {"prediction": ("FP32", [-1, 5])}, REGRESSION),
+    "a value per step": Kind(
+        STEPS,
+        {"features": ("FP32", [-1, -1, 3])},
+        {"prediction": ("FP32", [-1, -1])},
+        REGRESSION | {"dimensions": {"features": ["batch", "steps", "3"]}},
+    ),
     "an autoencoder": Kind(
         AUTOENCODER,
         FEATURES,

@@ -4,6 +4,7 @@ A graph that passes has operators of ONNX, of its machine learning domain and of
 no file beside it, and takes and answers tensors that the inference protocol can carry.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,9 @@ WORDS = (
 )
 ZIPMAP = "; convert with options={'zipmap': False}, or with zipmap=False for LightGBM, so that it answers a tensor"
 
+SIZED_BY_VALUES = ("NonMaxSuppression", "NonZero", "Unique", "Compress", "Loop", "StringSplit")
+"""Operators whose answer has a size that follows from the values they get. So is TopK, unless its k is a constant."""
+
 ELEMENT_TYPES = {
     getattr(onnx.TensorProto, {"float32": "FLOAT", "float64": "DOUBLE"}.get(name, name.upper())): name
     for name in PROTOCOL_TYPES
@@ -61,6 +65,8 @@ class Graph:
 
     inputs: tuple[GraphTensor, ...]
     outputs: tuple[GraphTensor, ...]
+    may_be_ragged: bool = False
+    """Whether the size of an answer may follow from what is in a row, as that of a detector does."""
 
 
 def read_graph(file: Path) -> bytes:
@@ -95,7 +101,8 @@ def inspect(data: bytes) -> Graph:
     model = _parsed(data)
     _check_opsets(model)
     _check_parts(model)
-    found = Graph(_inputs(model.graph), _tensors("output", model.graph.output))
+    inputs, outputs = _inputs(model.graph), _tensors("output", model.graph.output)
+    found = Graph(inputs, outputs, _has_free_size(inputs, outputs) and _is_sized_by_values(model))
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, RuntimeError, ValueError, TypeError) as error:
@@ -189,6 +196,25 @@ def _parts(message: Message) -> Iterator[Message]:
         for field, value in part.ListFields():
             if field.message_type is not None:
                 waiting.extend(value if field.is_repeated else (value,))
+
+
+def _has_free_size(inputs: Iterable[GraphTensor], outputs: Iterable[GraphTensor]) -> bool:
+    """Whether an output has a size, besides the rows, that is not said by the sizes of the inputs."""
+    known = {size for tensor in inputs for size in tensor.shape if isinstance(size, str)}
+    sizes = [size for tensor in outputs for size in tensor.shape[1:] if isinstance(size, str)]
+    return any(not known & set(re.findall(r"\w+", size)) for size in sizes)
+
+
+def _is_sized_by_values(model: Any) -> bool:
+    nodes = [part for part in _parts(model) if isinstance(part, onnx.NodeProto)]
+    constants = {tensor.name for tensor in model.graph.initializer}
+    constants |= {node.output[0] for node in nodes if node.op_type == "Constant"}
+    return any(
+        node.domain == extensions.DOMAIN
+        or node.op_type in SIZED_BY_VALUES
+        or (node.op_type == "TopK" and len(node.input) > 1 and node.input[1] not in constants)
+        for node in nodes
+    )
 
 
 def _is_outside(tensor: Any) -> bool:

@@ -21,15 +21,18 @@ from services.trainer.child.comparing import (
     SAMPLED_ROWS,
     Floats,
     NamedAnswers,
+    Parts,
     median_sizes,
     parts_of,
     require_same_answers,
+    require_same_beginnings,
     require_steady,
     rows_in_words,
 )
 from services.trainer.child.dimensions import Dimensions, resized, sizes_of
 from services.trainer.child.failure import ExportFailure
 from services.trainer.child.losses import Form
+from services.trainer.child.ragged import ROWS_FIRST, columns_of, is_ragged, joined
 from services.trainer.child.tensors import (
     Named,
     Tensors,
@@ -39,6 +42,7 @@ from services.trainer.child.tensors import (
     inputs,
     is_storable,
     part_of,
+    row_shapes,
 )
 
 Run = Callable[[Tensors], NamedAnswers]
@@ -56,6 +60,8 @@ class Agreement:
     difference: float
     rows_apart: int
     """How many rows were answered alone as beside others."""
+    varies: bool
+    """Whether rows have another size beside others."""
 
 
 def agree(
@@ -73,23 +79,27 @@ def agree(
     A few rows also run with other sizes of each dimension that varies.
     """
     in_torch, in_onnx = torch_run(network, rows, form), onnx_run(graph)
-    trained = run_in_batches(in_torch, rows, at_once)
+    in_parts = list(parts_run(in_torch, rows, at_once))
+    trained = joined_parts(in_parts)
     for name, answers in trained.items():
-        if not np.isfinite(answers).any():
+        if len(values := columns_of(answers)) and not np.isfinite(values).any():
             answer = "" if name == layout.OUTPUT else f" as {name}"
             raise ExportFailure(
                 f"the network answers no row with a finite number{answer}, so there is nothing to compare"
             )
     scales = {name: median_sizes(answers) for name, answers in trained.items()}
     few = sample(rows, spare, max(2, min(SAMPLED_ROWS, at_once)))
-    together = answers_together(in_torch, few, scales)
-    served = run_in_batches(in_onnx, rows, at_once)
-    difference = require_same_answers(trained, served, scales, DIFFERS, *RUNTIMES)
+    together, varies = answers_together(in_torch, few, scales)
+    differences = [
+        require_same_answers(answers, in_onnx(part_of(rows, part)), scales, DIFFERS, *RUNTIMES)
+        for part, answers in in_parts
+    ]
     for size in parts_of(count_rows(few)):
-        answers_apart = run_in_batches(in_onnx, few, size)
-        require_same_answers(together, answers_apart, scales, f"{DIFFERS} for {rows_in_words(size)}", *RUNTIMES)
+        apart = parts_run(in_onnx, few, size)
+        require_same_beginnings(together, apart, scales, f"{DIFFERS} for {rows_in_words(size)}", *RUNTIMES)
     agree_at_other_sizes(in_torch, in_onnx, few, dimensions)
-    return Agreement(trained, difference, count_rows(few))
+    varies = varies or any(map(is_ragged, trained.values()))
+    return Agreement(trained, max(differences), count_rows(few), varies)
 
 
 def agree_at_other_sizes(in_torch: Run, in_onnx: Run, few: Tensors, dimensions: Dimensions) -> None:
@@ -105,12 +115,14 @@ def agree_at_other_sizes(in_torch: Run, in_onnx: Run, few: Tensors, dimensions: 
             require_same_answers(trained, in_onnx(rows), scales, f"{DIFFERS} for {dimension} = {other}", *RUNTIMES)
 
 
-def answers_together(in_torch: Run, few: Tensors, scales: Mapping[str, Floats]) -> NamedAnswers:
-    """What the rows are answered with, in one batch. Raises ExportFailure when it is something else in smaller ones."""
+def answers_together(in_torch: Run, few: Tensors, scales: Mapping[str, Floats]) -> tuple[NamedAnswers, bool]:
+    """What the rows are answered with, in one batch, and whether they have another size in smaller ones.
+
+    Raises ExportFailure when it is something else in smaller ones.
+    """
     together = in_torch(few)
-    apart = partial(run_in_batches, in_torch, few)
-    require_steady(together, in_torch(few), apart, count_rows(few), scales)
-    return together
+    apart = partial(parts_run, in_torch, few)
+    return together, require_steady(together, in_torch(few), apart, count_rows(few), scales)
 
 
 def torch_run(network: nn.Module, features: Tensors, form: Form) -> Run:
@@ -156,8 +168,18 @@ def onnx_run(graph: bytes) -> Run:
 
 
 def run_in_batches(run: Run, rows: Tensors, at_once: int) -> NamedAnswers:
-    found = [run(part_of(rows, part)) for part in batches(count_rows(rows), at_once)]
-    return {name: np.concatenate([answers[name] for answers in found]) for name in found[0]}
+    return joined_parts(parts_run(run, rows, at_once))
+
+
+def parts_run(run: Run, rows: Tensors, at_once: int) -> Parts:
+    """The answers to each batch of at most so many rows."""
+    for part in batches(count_rows(rows), at_once):
+        yield part, run(part_of(rows, part))
+
+
+def joined_parts(parts: Parts) -> NamedAnswers:
+    found = [answers for _, answers in parts]
+    return {name: joined([answers[name] for answers in found]) for name in found[0]}
 
 
 def checked_outputs(answer: Any, rows: int, form: Form) -> Named:
@@ -171,8 +193,8 @@ def checked_outputs(answer: Any, rows: int, form: Form) -> Named:
     for name, tensor in outputs.items():
         where = "" if isinstance(answer, Tensor) else f"{name}: "
         if tensor.ndim < 1 or len(tensor) != rows:
-            found = f"the shape {tuple(tensor.shape)}"
-            raise ExportFailure(f"network: {where}{EXPECTED_FORM}, got {found} for {rows_in_words(rows)}")
+            found = f"the shape {tuple(tensor.shape)} for {rows_in_words(rows)}{ROWS_FIRST if tensor.ndim else ''}"
+            raise ExportFailure(f"network: {where}{EXPECTED_FORM}, got {found}")
         if not is_storable(tensor):
             kind = datatype(tensor)
             raise ExportFailure(f"network: {where}no ONNX graph answers with {kind}; answer, for example, float32")
@@ -183,13 +205,9 @@ def sample(rows: Tensors, spare: Tensors, size: int) -> Tensors:
     """So many rows, from the first to the last; spare ones of the same shape too where there are not enough."""
     chosen = part_of(rows, torch.tensor(sorted({int(row) for row in np.linspace(0, count_rows(rows) - 1, size)})))
     missing = slice(size - count_rows(chosen))
-    if _row_shapes(chosen) != _row_shapes(spare):
+    if row_shapes(chosen) != row_shapes(spare):
         return chosen
     if isinstance(chosen, Tensor) and isinstance(spare, Tensor):
         return torch.cat([chosen, spare[missing]])
     others = inputs(spare)
     return {name: torch.cat([tensor, others[name][missing]]) for name, tensor in inputs(chosen).items()}
-
-
-def _row_shapes(rows: Tensors) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape[1:]) for name, tensor in inputs(rows).items()}

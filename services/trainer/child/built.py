@@ -39,6 +39,7 @@ from services.trainer.child.comparing import (
     ABSOLUTE_TOLERANCE,
     SAMPLED_ROWS,
     NamedAnswers,
+    Parts,
     median_sizes,
     parts_of,
     relative_tolerance,
@@ -53,6 +54,7 @@ from services.trainer.child.loading import called, context_of, load_module, own_
 from services.trainer.child.origins import without_origins
 from services.trainer.child.own_metrics import measured_by_the_repository
 from services.trainer.child.plots import write_plots
+from services.trainer.child.ragged import ROWS_FIRST, VARIES, is_ragged, joined
 from services.trainer.child.row_findings import (
     Array,
     Arrays,
@@ -96,7 +98,9 @@ def _build_artifact(directory: Path, job: Job) -> None:
         built = served_alone(built, answers, job)
         run = Run(built.data, built.graph, job)
         answers = run.in_batches(test.features)
-    compared = require_alike(run, test.features)
+    compared, varies = require_alike(run, test.features)
+    if varies or any(map(is_ragged, answers.values())):
+        varies, answers = True, run.in_batches(test.features, at_most=1)
     check_meaning(answers, test, job)
     built = with_true_shapes(built, answers)
     found = findings(run, built, answers, own_metrics(module, context, answers, test, job), job)
@@ -107,7 +111,8 @@ def _build_artifact(directory: Path, job: Job) -> None:
     write_json(directory / layout.SIGNATURE_FILE, signature(built.graph))
     training = {"environment": dict(job.environment), "seed": job.seed, "epochs": [], FINDINGS: found.as_json()}
     tolerance = max(relative_tolerance(each) for each in answers.values())
-    training |= rows_apart.record(compared, parts_of(compared), tolerance, ABSOLUTE_TOLERANCE)
+    if not (varies or built.graph.may_be_ragged):
+        training |= rows_apart.record(compared, parts_of(compared), tolerance, ABSOLUTE_TOLERANCE)
     write_json(directory / layout.TRAINING_FILE, training)
     if job.task != CUSTOM:
         measured_rows = measured_predictions(answers, job), measured(test.answers, job)
@@ -224,7 +229,7 @@ class Run:
         for name, array in found.items():
             if not isinstance(array, np.ndarray) or array.ndim < 1 or len(array) != rows:
                 got = f"{name} of the shape {list(getattr(array, 'shape', ()))} for {rows_in_words(rows)}"
-                raise ExportFailure(f"{BUILD}: expected an answer for each row, got {got}")
+                raise ExportFailure(f"{BUILD}: expected an answer for each row, got {got}{ROWS_FIRST}")
         return found
 
     def _answers(self, features: Arrays) -> dict[str, Any]:
@@ -248,31 +253,36 @@ class Run:
         return start, reason
 
     def in_batches(self, features: Arrays, at_most: int = 0) -> NamedAnswers:
-        rows = len(next(iter(features.values())))
         row_bytes = sum(array[:1].nbytes for array in features.values())
-        size = at_most or rows_at_once(row_bytes, self._batch_size)
-        parts = [
-            self({name: array[part] for name, array in features.items()}, part.start or 0)
-            for part in batches(rows, size)
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
+        parts = [part for _, part in self.in_parts(features, at_most or rows_at_once(row_bytes, self._batch_size))]
+        return {name: joined([part[name] for part in parts]) for name in self._names}
+
+    def in_parts(self, features: Arrays, at_most: int) -> Parts:
+        """The answers to each batch of at most so many rows."""
+        for part in batches(len(next(iter(features.values()))), at_most):
+            yield part, self({name: array[part] for name, array in features.items()}, part.start)
 
 
-def require_alike(run: Run, features: Arrays) -> int:
-    """A few rows are asked again, alone and beside others. Returns how many. Raises ExportFailure when one differs."""
+def require_alike(run: Run, features: Arrays) -> tuple[int, bool]:
+    """A few rows are asked again, alone and beside others. Returns how many, and whether their sizes then differ.
+
+    Raises ExportFailure when an answer differs.
+    """
     count = len(next(iter(features.values())))
     chosen = sorted({int(row) for row in np.linspace(0, count - 1, SAMPLED_ROWS)})
     few = {name: array[chosen] for name, array in features.items()}
     together = run(few)
     scales = {name: median_sizes(answers) for name, answers in together.items()}
-    require_steady(together, run(few), partial(run.in_batches, few), len(chosen), scales)
-    return len(chosen)
+    varies = require_steady(together, run(few), partial(run.in_parts, few), len(chosen), scales)
+    return len(chosen), varies
 
 
 def check_meaning(answers: NamedAnswers, test: Split, job: Job) -> None:
     """Raises ExportFailure when predictions or answers are not what the task takes them for."""
     if job.task == CUSTOM:
         return
+    if is_ragged(measured(answers, job)):
+        raise ExportFailure(f"{BUILD}, on the test rows: the output {measured_output(answers, job)}: {VARIES}")
     predictions, true_answers = measured_predictions(answers, job), measured(test.answers, job)
     try:
         if predictions.dtype.kind == "f" and not np.isfinite(predictions).any():
@@ -309,8 +319,9 @@ def own_metrics(
     own = own_metrics_of(module, context, job)
     if own is None:
         return {}
+    given = {name: list(array) if is_ragged(array) else array for name, array in answers.items()}
     prediction, true_answers = (
-        next(iter(arrays.values())) if len(arrays) == 1 else arrays for arrays in (answers, test.answers)
+        next(iter(arrays.values())) if len(arrays) == 1 else arrays for arrays in (given, test.answers)
     )
     return measured_by_the_repository(own, prediction, true_answers)
 

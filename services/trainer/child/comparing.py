@@ -1,15 +1,17 @@
 """Whether two runs of a model give the same answers to the same rows, as arrays."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from headgate.artifacts import layout
 from services.trainer.child.failure import ExportFailure
+from services.trainer.child.ragged import Answers, columns_of, is_ragged
 
-Answers = npt.NDArray[np.generic]
 NamedAnswers = dict[str, Answers]
+Parts = Iterable[tuple[slice, NamedAnswers]]
+"""Which rows a batch had, and its answers."""
 Floats = npt.NDArray[np.float64]
 
 RELATIVE_TOLERANCE = 1e-4
@@ -42,17 +44,36 @@ def require_same_answers(
 def require_steady(
     together: NamedAnswers,
     again: NamedAnswers,
-    apart: Callable[[int], NamedAnswers],
+    apart: Callable[[int], Parts],
     rows: int,
     scales: Mapping[str, Floats],
-) -> None:
-    """Raises ExportFailure when the same rows get other answers a second time, or in smaller batches.
+) -> bool:
+    """Whether rows have another size beside others. Raises ExportFailure when they get other answers beside others, or
+    a second time.
 
     `together` and `again` answer all rows in one batch, `apart` in batches of at most so many rows.
     """
     require_same_answers(together, again, scales, CHANGES, "at first", "then")
-    for size in parts_of(rows):
-        require_same_answers(together, apart(size), scales, DEPENDS, in_words(rows), in_words(size))
+    found = (
+        require_same_beginnings(together, apart(size), scales, DEPENDS, in_words(rows), in_words(size))
+        for size in parts_of(rows)
+    )
+    return any(list(found))
+
+
+def require_same_beginnings(
+    together: NamedAnswers, apart: Parts, scales: Mapping[str, Floats], fault: str, *where: str
+) -> bool:
+    """Whether rows have another size together than apart. What they are answered apart is then the beginning.
+
+    Raises ExportFailure when it is not.
+    """
+    longer = False
+    for rows, answers in apart:
+        beside = {name: _beginning(array[rows], answers.get(name)) for name, array in together.items()}
+        longer = longer or any(beside[name].shape != array[rows].shape for name, array in together.items())
+        require_same_answers(beside, answers, scales, fault, *where)
+    return longer
 
 
 def require_same(
@@ -74,7 +95,8 @@ def require_same(
     same = (here == there) | (np.isnan(here) & np.isnan(there))
     here, there = np.where(same, 0.0, here), np.where(same, 0.0, there)
     differences = np.abs(here - there)
-    allowed = ABSOLUTE_TOLERANCE + relative_tolerance(expected) * np.maximum(np.abs(here), scale)
+    sizes = np.maximum(np.abs(here), _scale_for(scale, expected))
+    allowed = ABSOLUTE_TOLERANCE + relative_tolerance(expected) * sizes
     beyond = ~(np.isfinite(differences) & (differences <= allowed))
     if beyond.any():
         place = np.unravel_index(int(np.argmax(beyond)), beyond.shape)
@@ -85,6 +107,7 @@ def require_same(
 
 def relative_tolerance(answers: Answers) -> float:
     """RELATIVE_TOLERANCE, or twice the distance of neighbouring values where the datatype is coarser than that."""
+    answers = answers[0] if is_ragged(answers) else answers
     if answers.dtype.kind != "f":
         return RELATIVE_TOLERANCE
     return max(RELATIVE_TOLERANCE, 2 * float(np.spacing(np.ones((), answers.dtype))))
@@ -93,8 +116,10 @@ def relative_tolerance(answers: Answers) -> float:
 def median_sizes(answers: Answers) -> Floats:
     """For each column the median size of its answers, without zeros and infinities; 0 where there is none.
 
-    An answer near 0 that is a sum of large numbers is as inexact as they are.
+    An answer near 0 that is a sum of large numbers is as inexact as they are. Of ragged answers, columns are those of
+    their last dimension.
     """
+    answers = columns_of(answers) if is_ragged(answers) else answers
     if answers.dtype == np.object_:
         return np.zeros(answers.shape[1:])
     sizes = np.abs(answers.astype(np.float64)).reshape(len(answers), -1)
@@ -116,3 +141,21 @@ def rows_in_words(count: int) -> str:
 
 def in_words(count: int) -> str:
     return "for the row alone" if count == 1 else f"in {rows_in_words(count)}"
+
+
+def _beginning(beside: Answers, alone: Answers | None) -> Answers:
+    """Of what rows are answered beside others, as much as they are answered alone; all where that is not less."""
+    if alone is None or beside.ndim != alone.ndim or len(beside) != len(alone):
+        return beside
+    if any(there < here for there, here in zip(beside.shape, alone.shape, strict=True)):
+        return beside
+    return beside[tuple(map(slice, alone.shape))]
+
+
+def _scale_for(scale: Floats, answers: Answers) -> Floats:
+    """The scale of each column, also for answers of another size than those that it was taken from."""
+    if scale.shape == answers.shape[1:]:
+        return scale
+    has_columns = scale.ndim > 0 and answers.ndim > 2 and scale.shape[-1] == answers.shape[-1]
+    largest: Floats = scale.reshape(-1, answers.shape[-1] if has_columns else 1).max(axis=0, initial=0.0)
+    return largest

@@ -10,7 +10,8 @@ import onnx
 
 from headgate.artifacts.graphs import Graph, GraphTensor
 from headgate.network_table import BATCH
-from services.trainer.child.comparing import Answers, NamedAnswers
+from services.trainer.child.comparing import NamedAnswers
+from services.trainer.child.ragged import Answers, shape_of
 
 
 def with_answered_shapes(data: bytes, graph: Graph, answers: NamedAnswers) -> bytes:
@@ -32,17 +33,18 @@ def with_answered_shapes(data: bytes, graph: Graph, answers: NamedAnswers) -> by
 
 def _contradicts(tensor: GraphTensor, answered: Answers) -> bool:
     """A number of rows that is fixed does, too: the file has answered other numbers of rows."""
-    sizes = tensor.shape
-    if len(sizes) != answered.ndim or isinstance(sizes[0], int):
+    sizes, answered_sizes = tensor.shape, shape_of(answered)
+    if len(sizes) != len(answered_sizes) or isinstance(sizes[0], int):
         return True
-    return any(isinstance(size, int) and size != found for size, found in zip(sizes, answered.shape, strict=True))
+    return any(isinstance(size, int) and size != found for size, found in zip(sizes, answered_sizes, strict=True))
 
 
 def _declare(shape: Any, answered: Answers, batch: str) -> None:
-    if len(shape.dim) != answered.ndim:
+    sizes = shape_of(answered)
+    if len(shape.dim) != len(sizes):
         del shape.dim[:]
-        shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in answered.shape)
-    for dimension, size in zip(shape.dim, answered.shape, strict=True):
+        shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in sizes)
+    for dimension, size in zip(shape.dim, sizes, strict=True):
         if dimension.HasField("dim_value") and dimension.dim_value != size:
             dimension.Clear()
     shape.dim[0].dim_param = batch

@@ -26,6 +26,7 @@ from services.trainer.child.losses import Form, form_of
 from services.trainer.child.onnx_graph import onnx_of
 from services.trainer.child.plots import write_plots
 from services.trainer.child.progress import Epoch
+from services.trainer.child.ragged import VARIES, is_ragged
 from services.trainer.child.row_findings import Array
 from services.trainer.child.rows import measured_answers_of
 from services.trainer.child.tensors import (
@@ -66,8 +67,8 @@ def export(
     safetensors.torch.save_file(weights, directory / layout.WEIGHTS_FILE)
     safetensors.torch.save_file(stored(rows["test"]), directory / layout.TEST_ROWS_FILE)
     write_json(directory / layout.SIGNATURE_FILE, signature(described))
-    findings = find_out(network, model, found.answers, job)
-    training = history(job, epochs, found) | {FINDINGS: findings.as_json()}
+    findings = find_out(network, model, found, job)
+    training = history(job, epochs, found, described) | {FINDINGS: findings.as_json()}
     write_json(directory / layout.TRAINING_FILE, training)
     write_plots(directory, answered(graph, rows["test"], job), findings.threshold, epochs, job)
     return found.difference
@@ -115,8 +116,11 @@ def graph_of(
     found = agree(network, graph, features, rows["train"][0], at_once, dimensions, form)
     if job.task == CUSTOM:
         return graph, described, found
+    predictions = measured_output(found.answers, job.measured)
+    if is_ragged(predictions):
+        raise ExportFailure(f"network: of the output that the task is about, {VARIES}")
     try:
-        check_predictions(job.task, measured_output(found.answers, job.measured))
+        check_predictions(job.task, predictions)
     except WrongMeaning as error:
         raise ExportFailure(f"network, on the validation rows: {error}") from error
     return graph, described, found
@@ -151,9 +155,11 @@ def stored(rows: Rows) -> dict[str, Tensor]:
     }
 
 
-def history(job: Job, epochs: Sequence[Epoch], found: Agreement) -> dict[str, object]:
+def history(job: Job, epochs: Sequence[Epoch], found: Agreement, graph: Graph) -> dict[str, object]:
     """It holds no times, so that the same training gives the same bytes."""
     tolerance = max(relative_tolerance(each) for each in found.answers.values())
+    rows = found.rows_apart
+    apart = rows_apart.record(rows, parts_of(rows), tolerance, ABSOLUTE_TOLERANCE)
     return {
         "environment": dict(job.environment),
         "seed": job.seed,
@@ -163,5 +169,5 @@ def history(job: Job, epochs: Sequence[Epoch], found: Agreement) -> dict[str, ob
             for epoch in epochs
         ],
         "export": {"relative_tolerance": tolerance, "absolute_tolerance": ABSOLUTE_TOLERANCE},
-        **rows_apart.record(found.rows_apart, parts_of(found.rows_apart), tolerance, ABSOLUTE_TOLERANCE),
+        **({} if found.varies or graph.may_be_ragged else apart),
     }

@@ -1,7 +1,7 @@
 """Exports the operators of torch that look something up. An index below 0 then fails in the graph as it does in torch.
 
 The exporter's own form of them counts such an index from the end. An index in brackets, as in `table[index]`, does so
-in torch too, and stays as it is.
+in torch too, and stays as it is. A stable sort, of which the exporter knows no form, gives such indices.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,10 +35,17 @@ def gather(self: Any, dim: int, index: Any, sparse_grad: bool = False) -> Any:
     return op.GatherElements(self, _checked(index), axis=dim)
 
 
+def stable_sort(self: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
+    """ONNX takes the lower index first among equal values."""
+    size = op.Gather(op.Shape(self), op.Constant(value_ints=[dim]))
+    return op.TopK(self, size, axis=dim, largest=int(descending), sorted=1)
+
+
 TRANSLATIONS: Mapping[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.embedding.default: embedding,
     torch.ops.aten.index_select.default: index_select,
     torch.ops.aten.gather.default: gather,
+    torch.ops.aten.sort.stable: stable_sort,
 }
 """Operator of torch -> the function that writes it in ONNX."""
 

@@ -33,6 +33,8 @@ ON_WHOLE_TENSORS = (
     " Packed sequences cannot be exported: run the layer on the padded rows, and take the last step of each with"
     " torch.gather"
 )
+UNKNOWN = re.compile(r"No ONNX function found for <OpOverload\(op='(\w+)\.(\w+)'")
+"""How the exporter says that it knows no ONNX for an operator of torch."""
 CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>: ")
 
 
@@ -149,5 +151,8 @@ def _example(tensor: Tensor) -> Tensor:
 def reason_of(error: Exception) -> str:
     """The line that says what was wrong, without the exporter's advice to its own developers."""
     text = str(error)
+    if unknown := UNKNOWN.search(text):
+        function = f"torch.{unknown[2]}" if unknown[1] == "aten" else f"the operator {unknown[1]}.{unknown[2]}"
+        return f"the exporter knows no ONNX for {function} as it is called here. Write it with other operations"
     lines = [line.strip() for line in (text.partition(SUMMARY)[2] or text).splitlines()]
     return CLASS.sub(r"\1: ", next((line for line in lines if line), type(error).__name__))

@@ -3,7 +3,7 @@
 Afterwards network and random generators are as they were: the training gives the same weights with it as without.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,7 @@ from services.trainer.child.findings import check_findings
 from services.trainer.child.losses import OWN, compared, form_of
 from services.trainer.child.rows import measured_answers_of, place_of
 from services.trainer.child.tensors import (
+    Named,
     Rows,
     Tensors,
     caller,
@@ -41,6 +42,7 @@ from services.trainer.child.tensors import (
     inputs,
     part_of,
     row_bytes,
+    row_shapes,
 )
 from services.trainer.child.training import LoadedModel
 from services.trainer.job import Job
@@ -56,10 +58,9 @@ def rehearse(model: LoadedModel, job: Job) -> None:
     example = part_of(features, batch)
     with untouched(model.network):
         model.network.eval()
-        answer = first_answer(model.network, example)
-        outputs = checked_outputs(answer, count_rows(example), form_of(job))
+        outputs = outputs_for(model.network, example, job)
         if job.task != CUSTOM:
-            check_meaning(job, measured_output(outputs, job.measured), model.rows)
+            check_meaning(job, measured_output(outputs, job.measured), model, batch)
         check_features(model, batch)
         if model.loss is not None:
             check_classes(job, model)
@@ -115,19 +116,31 @@ def advice(features: Tensors, error: Exception) -> str:
     return f". Features keep their datatype, here {kinds}; convert them in datasets(context), as by features.float()"
 
 
-def check_meaning(job: Job, prediction: Tensor, rows: Mapping[str, Rows]) -> None:
-    """Raises TrainingFailure when predictions or answers are not what the task takes them for."""
+def outputs_for(network: nn.Module, features: Tensors, job: Job) -> Named:
+    """What the network serves for the rows. Raises TrainingFailure and ExportFailure."""
+    return checked_outputs(first_answer(network, features), count_rows(features), form_of(job))
+
+
+def check_meaning(job: Job, prediction: Tensor, model: LoadedModel, batch: slice) -> None:
+    """Raises TrainingFailure when predictions or answers are not what the task takes them for.
+
+    `prediction` is for a batch of the training rows.
+    """
     where = "network"
+    shapes = row_shapes(model.rows["train"][0])
     try:
         check_predictions(job.task, prediction.numpy())
-        for split, (_, answers) in rows.items():
+        for split, (features, answers) in model.rows.items():
             where = f"datasets(context): {split}"
-            columns = prediction.shape[-1]
             true_answers = measured_answers_of(answers, job.measured).numpy()
-            check_answers(job.task, true_answers, columns)
+            check_answers(job.task, true_answers, prediction.shape[-1])
             if job.task == REGRESSION:
                 where = "network"
-                require_as_many(as_rows_of_numbers(prediction.numpy(), "prediction"), as_true_numbers(true_answers))
+                # Rows of another length may have as many more answers.
+                alike = row_shapes(features) == shapes
+                outputs = {} if alike else outputs_for(model.network, part_of(features, batch), job)
+                found = prediction if alike else measured_output(outputs, job.measured)
+                require_as_many(as_rows_of_numbers(found.numpy(), "prediction"), as_true_numbers(true_answers))
     except WrongMeaning as error:
         raise TrainingFailure(f"{where}: {error}") from error
 

@@ -38,6 +38,11 @@ def row_bytes(features: Tensors) -> int:
     return sum(tensor[:1].nbytes for tensor in inputs(features).values())
 
 
+def row_shapes(features: Tensors) -> dict[str, tuple[int, ...]]:
+    """The shape of one row of each input."""
+    return {name: tuple(tensor.shape[1:]) for name, tensor in inputs(features).items()}
+
+
 def part_of(tensors: Tensors, rows: slice | Tensor) -> Tensors:
     """Some of the rows."""
     return changed(tensors, lambda tensor: tensor[rows])

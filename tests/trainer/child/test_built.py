@@ -192,6 +192,52 @@ def metrics(context, prediction, answers): return {"caught": float((prediction["
     assert found["threshold"] == pytest.approx(0.5)
 
 
+DETECTOR = """
+FOUND = np.random.default_rng(3).random((10, 5)).astype(np.float32)
+FOUND[3] = 0.1
+def datasets(context): return {"test": (FOUND, np.zeros(10))}
+def build(context): return material.detector()
+def metrics(context, prediction, answers):
+    assert [len(row) for row in prediction["scores"]] == (FOUND > 0.5).sum(1).tolist()
+    return {"lowest": min(row.min() for row in prediction["scores"] if len(row))}
+"""
+
+
+@pytest.mark.parametrize("batch_size", [16, 3])
+def test_own_metrics_get_as_many_boxes_as_each_row_has_and_its_requests_run_alone(
+    checkout: Path, batch_size: int
+) -> None:
+    files = built(checkout, DETECTOR, task="custom", own_metrics=["lowest"], batch_size=batch_size)
+
+    training = json.loads(files[layout.TRAINING_FILE])
+    assert 0.5 < training[FINDINGS]["own_metrics"]["lowest"] < 0.6
+    assert not shown_in(files[layout.TRAINING_FILE])
+    assert json.loads(files[layout.SIGNATURE_FILE])["outputs"][0]["shape"] == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (DETECTOR, "on the test rows: the output scores: its size follows from what is in a row"),
+        (
+            """
+def datasets(context):
+    boxes = np.tile(np.arange(16, dtype=np.float32).reshape(1, 4, 4), (10, 1, 1))
+    return {"test": ({"boxes": boxes, "scores": np.ones((10, 1, 4), np.float32)}, np.zeros(10))}
+def build(context): return material.suppression()
+""",
+            "expected an answer for each row, got selected of the shape [30, 3] for a batch of 10 rows. The first"
+            " dimension of an output is the rows. Where each row has a number of answers of its own",
+        ),
+    ],
+)
+def test_boxes_that_no_metric_of_a_task_can_compare_are_refused(checkout: Path, text: str, reason: str) -> None:
+    with pytest.raises(ExportFailure) as refused:
+        built(checkout, text, task="regression", measured="scores" if text is DETECTOR else "")
+
+    assert reason in str(refused.value)
+
+
 def test_a_file_with_a_length_that_varies_says_which_one_it_can_run(checkout: Path) -> None:
     text = """
 def datasets(context): return {"test": (np.arange(50, dtype=np.int64).reshape(10, 5), ROWS[:, 0])}

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+from sklearn.utils.class_weight import compute_class_weight
 
 from headgate.artifacts import layout
 from headgate.artifacts.findings import Findings, findings_in
 from headgate.artifacts.plots.by_task import PLOTS_OF
 from headgate.artifacts.plots.png import SIGNATURE
+from headgate.artifacts.rows_apart import shown_in
 from headgate.v1 import configuration_pb2 as configuration
 from services.evaluator.inference import load, predict
 from services.evaluator.metrics.measure import Options
@@ -157,6 +159,18 @@ def test_a_network_of_logits_serves_probabilities(kinds: Kinds, kind: str) -> No
     np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_balanced_weights_of_labels_are_those_of_scikit_learn_for_each_column(kinds: Kinds) -> None:
+    rows = read_rows(kinds.file("labels", layout.TEST_ROWS_FILE), "", 4)  # those of the training too
+    answers = next(iter(rows.answers.values()))
+    trained = safetensors.numpy.load(kinds.file("labels", layout.WEIGHTS_FILE))
+    logits = rows.features["features"] @ trained["weight"].T + trained["bias"]
+    losses = np.logaddexp(0, np.where(answers > 0, -logits, logits))
+    weights = [compute_class_weight("balanced", classes=np.array([0, 1]), y=column) for column in answers.T]
+    weighted = [pair[column] for pair, column in zip(weights, answers.T, strict=True)]
+    last = json.loads(kinds.file("labels", layout.TRAINING_FILE))["epochs"][-1]
+    assert last["validation_loss"] == pytest.approx(np.mean(losses * np.transpose(weighted)), rel=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["a dataset", "a loader", "two heads"])
 def test_a_training_that_goes_on_from_a_checkpoint_gives_the_same_bytes(kinds: Kinds, kind: str) -> None:
     assert kinds.outcomes[kind]["differing after a kill"] == []
@@ -179,6 +193,16 @@ def test_the_code_of_a_repository_measures_the_test_rows(kinds: Kinds) -> None:
     assert (found.own_metrics["rows"], found.own_metrics["seed"]) == (9, 7)
     assert found.own_metrics["cost"] % 5 == 0
     assert findings(kinds, "encoded").own_metrics["distance"] > 0
+
+
+def test_own_metrics_get_as_many_boxes_as_each_row_has_and_requests_for_boxes_run_alone(kinds: Kinds) -> None:
+    found = findings(kinds, "boxes").own_metrics
+    assert (found["sizes"] > 1, found["lowest"] > 0.5) == (True, True)
+    shown = {kind: shown_in(kinds.file(kind, layout.TRAINING_FILE)) for kind in ("boxes", "costs", "strides")}
+    assert shown == {"boxes": False, "costs": True, "strides": True}
+    rows = read_rows(kinds.file("boxes", layout.TEST_ROWS_FILE), "", 1)
+    declared = configuration.ModelConfiguration(task="custom")
+    assert score_on(load(kinds.file("boxes", layout.MODEL_FILE)), declared, Options(), rows).rows == 9
 
 
 def test_a_threshold_is_chosen_on_the_validation_rows(kinds: Kinds) -> None:

@@ -16,7 +16,7 @@ from headgate.artifacts.blobs import ArtifactError, Blobs
 from headgate.artifacts.datatypes import BFLOAT16, BYTES, CARRIED_TYPES
 from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.keys import TrustedKeys
-from headgate.artifacts.layout import EXAMPLE_SIZES, MODEL_FILE, TRAINING_FILE
+from headgate.artifacts.layout import EXAMPLE_ROW, EXAMPLE_SIZES, MODEL_FILE, TRAINING_FILE
 from headgate.artifacts.manifest import unseal
 from headgate.artifacts.rows_apart import shown_in
 from headgate.domain.names import version_name
@@ -130,8 +130,7 @@ def _bound_memory(processes: int) -> None:
 
 def _warm_up(loaded: LoadedVersion) -> None:
     """Calls the model and measures it. A short first call is not the measure, because the first takes longest."""
-    sizes = _example_sizes(loaded.session)
-    arrays = {name: _zeros(spec, sizes) for name, spec in loaded.inputs.items()}
+    arrays = _example(loaded)
     outputs = [spec.name for spec in loaded.outputs]
     seconds = _cpu_seconds(lambda: loaded.predict(arrays, outputs))
     if seconds < MEASURED_AGAIN_SECONDS:
@@ -159,6 +158,19 @@ def _spec(node: onnxruntime.NodeArg) -> TensorSpec:
         raise ModelUnusable(f"{node.name!r} has the type {node.type}, which the inference protocol does not support")
     shape = tuple(size if isinstance(size, int) else (size or "") for size in node.shape)
     return TensorSpec(node.name, ONNX_TYPES[node.type], shape)
+
+
+def _example(loaded: LoadedVersion) -> Mapping[str, Array]:
+    """A row that the version can run: zeros and empty texts, or one that the trainer has run. Raises ModelUnusable."""
+    text = loaded.session.get_modelmeta().custom_metadata_map.get(EXAMPLE_ROW)
+    if text is None:
+        sizes = _example_sizes(loaded.session)
+        return {name: _zeros(spec, sizes) for name, spec in loaded.inputs.items()}
+    try:
+        row = json.loads(text)
+        return {name: np.array(row[name], NUMPY_TYPES[spec.datatype]) for name, spec in loaded.inputs.items()}
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+        raise ModelUnusable(f"the graph's {EXAMPLE_ROW} is not a JSON object with a row of each input") from error
 
 
 def _example_sizes(session: onnxruntime.InferenceSession) -> Mapping[str, int]:

@@ -91,6 +91,13 @@ def tokenizer() -> ModelProto:
     return model(nodes, [text("text", None)], [floats("prediction", None)])
 
 
+def categories(*known: str) -> ModelProto:
+    """As skl2onnx writes a OneHotEncoder: a text that it does not know fails."""
+    node = helper.make_node("OneHotEncoder", ["town"], ["encoded"], domain=ML, cats_strings=known, zeros=0)
+    nodes = [node, helper.make_node("ReduceMax", ["encoded"], ["prediction"], axes=[2], keepdims=0)]
+    return model(nodes, [text("town", None, 1)], [floats("prediction", None, 1)])
+
+
 def detector() -> ModelProto:
     """The scores above 0.5 of each row and their places; beside others a row gets as many as the row with the most."""
     nodes = [

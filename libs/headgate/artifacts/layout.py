@@ -34,6 +34,9 @@ PROBABILITIES = "probabilities"
 EXAMPLE_SIZES = "headgate.example_sizes"
 """In the metadata of the graph: as JSON a size, for each dimension that varies besides the batch, that it can run."""
 
+EXAMPLE_ROW = "headgate.example_row"
+"""In the metadata of the graph: as JSON a row, for each input, of a graph that fails on zeros and empty texts."""
+
 FEATURES_TENSOR = "X"
 """The features in the test rows: this tensor, or one for each input NAME of the graph, which is called X.NAME."""
 ANSWERS_TENSOR = "y"

@@ -47,6 +47,7 @@ from services.trainer.child.comparing import (
     rows_in_words,
 )
 from services.trainer.child.declared_shapes import with_answered_shapes
+from services.trainer.child.example_row import with_example_row
 from services.trainer.child.failure import ExportFailure, TrainingFailure
 from services.trainer.child.files import signature, write_json
 from services.trainer.child.imported import imported_module, worded_for
@@ -104,7 +105,8 @@ def _build_artifact(directory: Path, job: Job) -> None:
     check_meaning(answers, test, job)
     built = with_true_shapes(built, answers)
     found = findings(run, built, answers, own_metrics(module, context, answers, test, job), job)
-    (directory / layout.MODEL_FILE).write_bytes(with_example_sizes(built))
+    data = with_example_row(with_example_sizes(built), test.features, run)
+    (directory / layout.MODEL_FILE).write_bytes(data)
     features = {layout.features_tensor(name): array for name, array in test.features.items()}
     true_answers = {layout.answers_tensor(name): array for name, array in test.answers.items()}
     (directory / layout.TEST_ROWS_FILE).write_bytes(rows_as_bytes(features | true_answers))

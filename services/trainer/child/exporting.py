@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,15 +19,16 @@ from headgate.artifacts.plots.by_task import PLOTS_OF
 from services.trainer.child.agreement import Agreement, agree, onnx_run, run_in_batches
 from services.trainer.child.comparing import ABSOLUTE_TOLERANCE, parts_of, relative_tolerance
 from services.trainer.child.dimensions import dimensions_of
+from services.trainer.child.example_row import with_example_row
 from services.trainer.child.failure import ExportFailure
 from services.trainer.child.files import signature, write_json
-from services.trainer.child.findings import find_out
+from services.trainer.child.findings import arrays, find_out
 from services.trainer.child.losses import Form, form_of
 from services.trainer.child.onnx_graph import onnx_of
 from services.trainer.child.plots import write_plots
 from services.trainer.child.progress import Epoch
 from services.trainer.child.ragged import VARIES, is_ragged
-from services.trainer.child.row_findings import Array
+from services.trainer.child.row_findings import Array, Arrays
 from services.trainer.child.rows import measured_answers_of
 from services.trainer.child.tensors import (
     Rows,
@@ -61,7 +62,7 @@ def export(
     rows = model.rows
     features, _ = rows["validation"]
     graph, described, found = graph_of(network, features, rows, job)
-    (directory / layout.MODEL_FILE).write_bytes(graph)
+    (directory / layout.MODEL_FILE).write_bytes(with_example_row(graph, arrays(features), array_run(graph)))
     # These are copies, because weights that share memory cannot be written.
     weights = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
     safetensors.torch.save_file(weights, directory / layout.WEIGHTS_FILE)
@@ -89,6 +90,12 @@ def answered(graph: bytes, test: Rows, job: Job) -> tuple[Array, Array] | None:
         logger.warning("the test rows have no plots: %s", reason)
         return None
     return predictions, measured_answers_of(answers, job.measured).numpy()
+
+
+def array_run(graph: bytes) -> Callable[[Arrays], object]:
+    """The graph in ONNX Runtime, which raises ExportFailure for rows that it cannot answer."""
+    run = onnx_run(graph)
+    return lambda features: run({name: torch.from_numpy(array) for name, array in features.items()})
 
 
 def inspected(graph: bytes) -> Graph:

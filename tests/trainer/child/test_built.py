@@ -19,10 +19,12 @@ from headgate.artifacts.findings import FINDINGS
 from headgate.artifacts.plots.by_task import PLOTS_OF
 from headgate.artifacts.row_file import rows_from_bytes
 from headgate.artifacts.rows_apart import shown_in
+from services.gateway.onnx_errors import MODEL_ERRORS
+from services.gateway.onnx_loading import load_onnx
 from services.trainer.child.built import build_artifact
 from services.trainer.child.failure import ExportFailure, TrainingFailure
 from services.trainer.job import Job
-from tests.artifacts.graph_material import tree
+from tests.artifacts.graph_material import categories, tree
 
 JOB = Job(
     checkout="",
@@ -190,6 +192,18 @@ def metrics(context, prediction, answers): return {"caught": float((prediction["
     assert found["own_metrics"] == {"caught": 10.0}
     assert found["leaked_rows"] == 3
     assert found["threshold"] == pytest.approx(0.5)
+
+
+def test_a_file_that_knows_certain_categories_alone_is_loaded_with_one_of_them(checkout: Path) -> None:
+    text = """
+def datasets(context): return {"test": (np.array(["bern", "zug"] * 5), np.ones(10))}
+def build(context): return material.categories("bern", "zug")
+"""
+    files = built(checkout, text, task="regression")
+
+    assert load_onnx("towns", 1, files[layout.MODEL_FILE]).inputs["town"].datatype == "BYTES"
+    with pytest.raises(MODEL_ERRORS, match="Unknown Category"):
+        load_onnx("towns", 1, categories("bern", "zug").SerializeToString())
 
 
 DETECTOR = """

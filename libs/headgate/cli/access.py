@@ -23,6 +23,9 @@ HELP = """Who may do what: roles of people, groups and tokens, for models and en
 
 A deny overrides every other grant, and takes only what its role adds: who is denied to publish may still read."""
 
+NO_GRANTS = "No grants yet: `headgate access grant SUBJECT ROLE` makes one."
+NO_SUCH_GRANT = "No grant is for this subject: `headgate access list` shows the others."
+
 access = typer.Typer(help=HELP, no_args_is_help=True)
 
 RoleWord = StrEnum(  # type: ignore[misc]  # the words come from the protos
@@ -109,7 +112,7 @@ def list_grants(
     """List the grants that hold."""
     request = access_service.ListGrantsRequest(subject=subject)
     found = session(context).stubs.access.ListGrants(request, timeout=TIMEOUT_SECONDS)
-    show_list(found.grants, columns.GRANT, output, wide)
+    show_list(found.grants, columns.GRANT, output, wide, NO_SUCH_GRANT if subject else NO_GRANTS)
 
 
 @access.command("explain")

@@ -42,7 +42,7 @@ def set_alias(
     parent, short = split(name)
     number = version.removeprefix("v")
     if not NUMBER.fullmatch(number):
-        usage(f"{version!r}: expected the number of a version with at most 9 digits, for example 3")
+        usage(f"{version!r}: expected the number of a version with at most 9 digits and no leading 0, for example 3")
     request = registry_service.SetAliasRequest(
         parent=parent, alias=short, version=int(number), request_id=str(uuid.uuid4())
     )

@@ -40,7 +40,7 @@ def show_list(
     columns: Columns,
     output: Format,
     wide: bool = False,
-    empty: str = "There are none.",
+    empty: str = "",
     beside: Beside = no_more,
 ) -> None:
     """Prints a table with a line for each message. For no message a table is the sentence `empty` on stderr.
@@ -57,10 +57,13 @@ def show_rows(
     rows: Sequence[Row],
     output: Format,
     wide: bool = False,
-    empty: str = "There are none.",
+    empty: str = "",
     ranks: Mapping[str, int] = NO_RANKS,
 ) -> None:
-    """Prints rows that all have the same names. `ranks` gives a column's rank by its name; the others have rank 0."""
+    """Prints rows that all have the same names. For no row a table is the sentence `empty` on stderr.
+
+    `ranks` gives a column's rank by its name; the others have rank 0.
+    """
     if output is not Format.TABLE:
         show_data([dict(row) for row in rows], output)
         return

@@ -263,5 +263,5 @@ def model_and_number(text: str) -> tuple[str, int]:
     model, slash, number = text.partition("/")
     number = number.removeprefix("v")
     if not slash or not names.NUMBER.fullmatch(number):
-        usage(f"{text!r}: expected MODEL/NUMBER with at most 9 digits, for example fraud/3")
+        usage(f"{text!r}: expected MODEL/NUMBER with at most 9 digits and no leading 0, for example fraud/3")
     return model, int(number)

@@ -18,6 +18,7 @@ from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.v1 import access_service_pb2 as access_service
 
 DEFAULT_LIFETIME = "90d"
+NO_TOKENS = "No tokens yet: `headgate token create NAME` makes one."
 
 token = typer.Typer(
     help="Tokens for machines, such as pipelines. Their grants are those of the subject token:NAME.",
@@ -66,7 +67,7 @@ def make_secret() -> None:
 def list_tokens(context: typer.Context, output: Output = Format.TABLE, wide: Wide = False) -> None:
     """List the tokens, the expired ones too. Nobody can see a secret again."""
     found = session(context).stubs.access.ListTokens(access_service.ListTokensRequest(), timeout=TIMEOUT_SECONDS)
-    show_list(found.tokens, columns.TOKEN, output, wide)
+    show_list(found.tokens, columns.TOKEN, output, wide, NO_TOKENS)
 
 
 @token.command("revoke")

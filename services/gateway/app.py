@@ -13,6 +13,7 @@ from dataclasses import replace
 from headgate.artifacts.store import ArtifactStore
 from headgate.domain.names import model_stream, release_subject, version_name, version_subject
 from headgate.lifecycle.artifact_setting import artifact_store
+from headgate.lifecycle.authentication_setting import administrators_of, call_check
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.lifecycle.service_parts import ServiceParts
 from headgate.runtime.deadline import Deadline, run_within
@@ -27,6 +28,7 @@ from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import facts_pb2 as facts
 from services.gateway import readings
 from services.gateway.batching import Batching
+from services.gateway.callers import Callers
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.first_load import loader_at_first_load
 from services.gateway.fleet.server import EdgeServer
@@ -43,6 +45,7 @@ from services.gateway.resident import give_back
 from services.gateway.rest.server import RestServer
 from services.gateway.routed import Routed
 from services.gateway.routing_key import KeyPlaces
+from services.gateway.served_access import ServedAccess
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import Load, LoadedVersion
@@ -112,10 +115,11 @@ class Gateway:
             ),
         )
         servicer = InferenceServicer(inference)
-        front, host = settings.gateway_front, settings.host
-        self._server = grpc_server(front, inference, servicer, host, settings.port, metrics, parts.tls)
+        self._callers = callers = callers_of(settings, parts)
+        front, host, rest_port, tls = settings.gateway_front, settings.host, settings.rest_port, parts.tls
+        self._server = grpc_server(front, inference, servicer, host, settings.port, metrics, tls, callers)
         is_shared = parent is not None
-        self._rest = RestServer(inference, self._server.loop, host, settings.rest_port, metrics, parts.tls, is_shared)
+        self._rest = RestServer(inference, self._server.loop, host, rest_port, metrics, tls, is_shared, callers)
         self._edge = self._edge_server(artifacts) if settings.edge_port else None
 
     def start(self) -> int:
@@ -157,6 +161,8 @@ class Gateway:
             rest_address,
         )
         self._parts.start()
+        if self._callers is not None:
+            self._clock_watch.await_time()  # no token can be compared with a time that is not known
         self.follower.start()
         self._reporter.start()
         self._clock_watch.start()
@@ -185,6 +191,8 @@ class Gateway:
         self._rest.stop(deadline.left(SHARE_OF_CALLS / 2))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
         self.follower.close()
+        if self._callers is not None:
+            self._callers.close()
         self._trials.close()
         leaving.join(deadline.left())
         run_within(deadline.left(), self._reporter.send_last_evidence)
@@ -206,6 +214,9 @@ class Gateway:
         self._parts.operations.ready()
 
     def _routed(self, routed: Routed) -> None:
+        """The fold has caught up."""
+        if self._callers is not None:
+            self._callers.access.begin()
         if self._edge is not None:
             self._edge.publish(routed)
 
@@ -220,6 +231,7 @@ class Gateway:
             lambda: time.monotonic() - self._fold.last_poll_monotonic,
             self._parts.metrics,
             tls=devices_tls(self._settings, self._parts.tls),
+            callers=self._callers,
         )
 
     def _readings(self) -> Iterator[Reading]:
@@ -242,6 +254,13 @@ def devices_tls(settings: Settings, tls: TlsFiles | None) -> TlsFiles | None:
     return found
 
 
+def callers_of(settings: Settings, parts: ServiceParts) -> Callers | None:
+    """Who decides on calls; None where callers need not prove who they are. Raises SettingsError."""
+    access = ServedAccess(parts.fold, settings.environment, administrators_of(settings))
+    check = call_check(settings, parts, access)
+    return Callers(check, access) if check else None
+
+
 def grpc_server(
     front: str,
     inference: Inference,
@@ -250,13 +269,14 @@ def grpc_server(
     port: int,
     metrics: Metrics,
     tls: TlsFiles | None = None,
+    callers: Callers | None = None,
 ) -> InferenceServer | H2cornServer:
     """The gRPC server that the settings choose; grpcio's where h2corn has no wheel for this machine."""
     if front == H2CORN and IS_INSTALLED:
-        return H2cornServer(inference, servicer, host, port, metrics, tls)
+        return H2cornServer(inference, servicer, host, port, metrics, tls, callers)
     if front == H2CORN:
         logger.warning("h2corn is not installed, so grpcio serves: predictions cost two to three times the CPU time")
-    return InferenceServer(servicer, host, port, metrics, tls=tls)
+    return InferenceServer(servicer, host, port, metrics, tls, callers)
 
 
 def build(settings: Settings, parent: ParentLink | None = None) -> Gateway:

@@ -15,8 +15,9 @@ from headgate.runtime.errors import CannotListen
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.listening_port import HANDSHAKE_SECONDS
 from headgate.runtime.tls import TlsFiles, WatchedTls
-from services.gateway.asgi.methods import MODEL_INFER, AsgiMethods
+from services.gateway.asgi.methods import AsgiMethods
 from services.gateway.asgi.wire import PREFIX_BYTES
+from services.gateway.callers import MODEL_INFER, Callers
 from services.gateway.inference import Inference
 from services.gateway.loop_thread import STOP_MARGIN_SECONDS
 from services.gateway.server import (
@@ -54,7 +55,10 @@ LOOK_SECONDS = 1.0
 
 
 class H2cornServer(LoopServer):
-    """Answers calls from the start. Health reports SERVING after `set_ready`. With `tls` the port speaks TLS."""
+    """Answers calls from the start. Health reports SERVING after `set_ready`. With `tls` the port speaks TLS.
+
+    Without `callers` it answers everybody.
+    """
 
     def __init__(
         self,
@@ -64,10 +68,11 @@ class H2cornServer(LoopServer):
         port: int,
         metrics: Metrics,
         tls: TlsFiles | None = None,
+        callers: Callers | None = None,
     ) -> None:
         super().__init__()
         self._host, self._port, self._tls = host, port, tls
-        self._methods = AsgiMethods(inference, metrics)
+        self._methods = AsgiMethods(inference, metrics, callers)
         self._health = add_services(servicer, self._methods)
 
     def is_alive(self) -> bool:

@@ -30,6 +30,13 @@ ModelIndex = inference.RepositoryIndexResponse.ModelIndex
 Specific = inference.ModelVersionPolicy.Specific
 Find = Callable[[str, str], LoadedVersion]
 """The loaded version of a model, by the number as text, or the one whose metadata stands for it. Raises RpcRefused."""
+MayAsk = Callable[[str], bool]
+"""Whether a caller may ask the model of this name."""
+
+
+def anything(model: str) -> bool:
+    """Where nobody asks who calls, everybody may ask every model."""
+    return True
 
 
 class Repository:
@@ -39,9 +46,12 @@ class Repository:
         self._table = table
         self._find = find
 
-    def index(self, request: inference.RepositoryIndexRequest) -> inference.RepositoryIndexResponse:
-        """The versions that routes name, by model and number."""
-        found = (each for _, entry in sorted(self._table().entries.items()) for each in _states(entry))
+    def index(
+        self, request: inference.RepositoryIndexRequest, may_ask: MayAsk = anything
+    ) -> inference.RepositoryIndexResponse:
+        """The versions that routes name, by model and number, of the models that the caller may ask."""
+        entries = sorted(self._table().entries.items())
+        found = (each for model, entry in entries if may_ask(model) for each in _states(entry))
         models = [each for each in found if each.state == READY_STATE or not request.ready]
         return inference.RepositoryIndexResponse(models=models)
 

@@ -34,6 +34,11 @@ class Request(NamedTuple):
     id: str = ""
 
     @property
+    def model_name(self) -> str:
+        """The model, under the name that the message has for it."""
+        return self.signature.model
+
+    @property
     def size_bytes(self) -> int:
         """About the size of the request as a message."""
         return self.signature.message.ByteSize() + sum(map(len, self.raw))

@@ -27,6 +27,7 @@ from headgate.runtime.rpc.metrics import split_method
 from headgate.runtime.rpc.pending_calls import PENDING_CALLS
 from headgate.runtime.rpc.quiet import await_quiet
 from headgate.runtime.tls import TlsFiles
+from services.gateway.callers import Callers
 from services.gateway.loop_thread import STOP_MARGIN_SECONDS, LoopThread
 from services.gateway.not_offered import NotOffered
 
@@ -75,7 +76,10 @@ class LoopServer(ABC):
 
 
 class InferenceServer(LoopServer):
-    """Answers calls from the start. Health reports SERVING after `set_ready`. With `tls` the port speaks TLS."""
+    """Answers calls from the start. Health reports SERVING after `set_ready`. With `tls` the port speaks TLS.
+
+    Without `callers` it answers everybody.
+    """
 
     def __init__(
         self,
@@ -84,11 +88,12 @@ class InferenceServer(LoopServer):
         port: int,
         metrics: Metrics,
         tls: TlsFiles | None = None,
+        callers: Callers | None = None,
     ) -> None:
         super().__init__()
         self._servicer = servicer
         self._listening = ListeningPort(host, port, tls)
-        self._calls = CallInterceptor(metrics)
+        self._calls = CallInterceptor(metrics, callers=callers)
         self._ended = threading.Event()
 
     def is_alive(self) -> bool:
@@ -173,13 +178,13 @@ async def report(reported: health.aio.HealthServicer, status: "health_pb2.Health
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Counts calls, notes when the last one came, and turns errors into statuses.
+    """Counts calls, notes when the last one came, and turns errors into statuses. With `callers` it asks who calls.
 
     A refusal gets google.rpc details. Any other error shows only an incident id; the log has a line with this id.
     """
 
-    def __init__(self, metrics: Metrics, service: str = INFERENCE) -> None:
-        self._service = service
+    def __init__(self, metrics: Metrics, service: str = INFERENCE, callers: Callers | None = None) -> None:
+        self._service, self._callers = service, callers
         self._requests = metrics.counter("headgate_rpc_requests_total")
         self._duration = metrics.histogram("headgate_rpc_duration_seconds")
         self._wrapped: dict[str, Any] = {}
@@ -210,6 +215,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         One that answers a request with a stream writes to its context and returns at the end.
         """
+        if self._callers is not None:
+            handler = self._callers.checked(handler, method)
         serializers = (handler.request_deserializer, handler.response_serializer)
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(

@@ -12,6 +12,7 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference import grpc_predict_v2_pb2_grpc as inference_grpc
 from services.gateway.inference import Call, Inference
 from services.gateway.pending import Pending, awaited
+from services.gateway.repository import MayAsk, anything
 from services.gateway.request import request_of
 from services.gateway.stream import answered_in_order
 
@@ -73,7 +74,7 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
     async def RepositoryIndex(
         self, request: inference.RepositoryIndexRequest, context: Context
     ) -> inference.RepositoryIndexResponse:
-        return self._inference.repository.index(request)
+        return self._inference.repository.index(request, may_ask_of(context))
 
     async def RepositoryModelLoad(
         self, request: inference.RepositoryModelLoadRequest, context: Context
@@ -84,6 +85,12 @@ class InferenceServicer(inference_grpc.GRPCInferenceServiceServicer):
         self, request: inference.RepositoryModelUnloadRequest, context: Context
     ) -> inference.RepositoryModelUnloadResponse:
         return self._inference.repository.unload(request)
+
+
+def may_ask_of(context: Context) -> MayAsk:
+    """Which models the caller of this context may ask: all of them where nobody asks who it is."""
+    found: MayAsk = getattr(context, "may_ask", anything)
+    return found
 
 
 def call_of(context: Context) -> Call:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from headgate.domain.names import NAME_RULE, is_name
 from headgate.lifecycle.artifact_setting import require_store
-from headgate.lifecycle.service_parts import ServiceSettings, replica_name
+from headgate.lifecycle.authentication_setting import AuthenticatedSettings
+from headgate.lifecycle.service_parts import replica_name
 from headgate.runtime.settings import ABOVE_ZERO, CHECK, HOST
 from services.gateway.prediction_sampling import MAX_CONTENT_BYTES, models_of, rates_of, require_rate
 
@@ -61,7 +62,7 @@ def _require_content_bytes(size: int) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(ServiceSettings):
+class Settings(AuthenticatedSettings):
     name: str = replica_name("gateway-0")
     artifacts: str = field(metadata={CHECK: require_store})
     """URL of the artifact store."""

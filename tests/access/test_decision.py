@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from headgate.access.decision import Reason, decide, deciding_grant
 from headgate.access.grants import ALL, ANONYMOUS, EVERYTHING, NONE, Bound, Grant, Grants, Target
 from headgate.access.roles import RIGHTS, Role
-from headgate.access.subject import NOBODY, How, Kind, Subject, service_subject
+from headgate.access.subject import NOBODY, How, Kind, Subject, service_subject, subject_of_certificate
 from headgate.access.table import TABLE, Row, Scope, row_of
 
 ADA = Subject("ada", Kind.PERSON, How.JWT, ("risk",))
@@ -37,6 +37,16 @@ def reason(row: Row, target: Target, *grants: Grant, subject: Subject = ADA) -> 
 def test_without_a_grant_nothing_is_allowed():
     assert reason(GET_MODEL, FRAUD) is Reason.NO_GRANT
     assert reason(GET_MODEL, FRAUD, grant(Role.ADMINISTRATOR, subject="bob")) is Reason.NO_GRANT
+
+
+def test_a_grant_for_every_device_holds_for_each_certificate_of_a_device():
+    follow = row_of("/headgate.v1.EdgeService/WatchRoutes")
+    here, there = Target(NONE, "production"), Target(NONE, "staging")
+    fleet = grant(Role.DEVICE, environments="production", subject="spiffe://headgate/edge/*")
+    device = subject_of_certificate(("spiffe://headgate/edge/press-4",))
+    assert reason(follow, here, fleet, subject=device) is None
+    assert reason(follow, there, fleet, subject=device) is Reason.NO_GRANT
+    assert reason(follow, here, fleet) is Reason.NO_GRANT
 
 
 def test_a_role_allows_its_actions_and_no_larger_ones():

@@ -94,10 +94,13 @@ class GatewayHarness:
     """`networks` holds the ONNX bytes for each (model, version). A version that is not in it fails to load.
 
     With `rows_apart` each version has shown that it answers a row alone as beside others.
-    The versions in `gates` are slow: each waits for its gate in every forward.
+    The versions in `gates` are slow: each waits for its gate in every forward. With `granted` callers must prove who
+    they are.
     """
 
-    def __init__(self, networks, gates=(), front=H2CORN, tls=None, memory_bytes=sys.maxsize, rows_apart=False):
+    def __init__(
+        self, networks, gates=(), front=H2CORN, tls=None, memory_bytes=sys.maxsize, rows_apart=False, granted=None
+    ):
         self.networks = networks
         self.gates = dict(gates)
         self.draining = False
@@ -127,7 +130,8 @@ class GatewayHarness:
             batching=Batching(True, self.metrics.histogram("headgate_prediction_batch_requests").labels().observe),
         )
         self.servicer = InferenceServicer(self.inference)
-        self.server = grpc_server(front, self.inference, self.servicer, "127.0.0.1", 0, self.metrics, tls)
+        self.callers = granted.callers(self.metrics) if granted else None
+        self.server = grpc_server(front, self.inference, self.servicer, "127.0.0.1", 0, self.metrics, tls, self.callers)
         self._stopped = False
 
     def stop(self, grace_seconds):
@@ -231,10 +235,10 @@ def result_of(promise):
 
 @contextmanager
 def running_gateway(
-    networks, gates=(), front=H2CORN, tls=None, caller=None, memory_bytes=sys.maxsize, rows_apart=False
+    networks, gates=(), front=H2CORN, tls=None, caller=None, memory_bytes=sys.maxsize, rows_apart=False, granted=None
 ):
     """A GatewayHarness that serves, with a connected stub; with `tls` the stub is that of the `caller`."""
-    gateway = GatewayHarness(networks, gates, front, tls, memory_bytes, rows_apart)
+    gateway = GatewayHarness(networks, gates, front, tls, memory_bytes, rows_apart, granted)
     port = gateway.server.start()
     gateway.follower.start()
     gateway.address = f"127.0.0.1:{port}"

@@ -35,6 +35,7 @@ RUN_BY: dict[str, str] = {
     "headgate access grant --models": AUTHENTICATION,
     "headgate access grant --environments": ACCESS,
     "headgate access grant --project": ACCESS,
+    "headgate access grant --environments --models": "tests/gateway/test_authentication.py",
     "headgate access list --subject": ACCESS,
     "headgate access revoke --reason": ACCESS,
     "headgate token create --expires --models --role": AUTHENTICATION,
@@ -164,6 +165,10 @@ RUN_ELSEWHERE: dict[str, tuple[str, str]] = {
     "curl -K .headgate/keys/curl https://127.0.0.1:7405/v2": (
         "tests/cli/test_up.py",
         '"curl -K .headgate/keys/curl {rest}/v2"',
+    ),
+    'curl -H "Authorization: Bearer $(cat .headgate/token)" https://gateway.example.com:7405/v2/models/fraud': (
+        "tests/gateway/test_access.py",
+        "asked(rest, method, bearer(token()))",
     ),
     "uv pip compile --generate-hashes requirements.in -o requirements.txt": (
         "tests/trainer/packages/test_installing.py",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from headgate.access.roles import BITS, RIGHTS, Action, Role
-from headgate.access.subject import SERVICE_PREFIX, Kind, Subject
+from headgate.access.subject import DEVICE_PREFIX, SERVICE_PREFIX, Kind, Subject
 from headgate.domain.bounds import prefix_covers
 
 ALL = "*"
@@ -16,6 +16,8 @@ ANONYMOUS = "anonymous"
 """The subject of grants that hold for everybody, proven or not."""
 FROM_SETTINGS = "the settings"
 """The name of the grant of an administrator whom the settings name. No grant on the log can have it."""
+EVERY_DEVICE = DEVICE_PREFIX + ALL
+"""The subject of grants that hold for each device with a certificate."""
 GROUP_PREFIX = "group:"
 MAX_REMEMBERED = 10_000
 """Subjects whose grants are remembered in the form that decisions use. With one more, all are forgotten."""
@@ -119,10 +121,15 @@ class Grants:
         """What `remembered` has answered, by name, whether it is a service, and groups."""
 
     def of(self, subject: Subject) -> tuple[Grant, ...]:
-        """The grants that hold for the subject: its own, its groups', everybody's, and what a service may do anyway."""
+        """The grants that hold for the subject: its own, its groups', everybody's, and what a service may do anyway.
+
+        Those of every device hold for a name of a device, which only a certificate proves.
+        """
         names = [ANONYMOUS, *(GROUP_PREFIX + group for group in subject.groups)]
         if subject.kind is not Kind.NOBODY:
             names.append(subject.name)
+        if subject.name.startswith(DEVICE_PREFIX):
+            names.append(EVERY_DEVICE)
         held = tuple(grant for name in names for grant in self._by_subject.get(name, ()))
         return held + _SERVICE if subject.kind is Kind.SERVICE else held
 

@@ -7,6 +7,8 @@ SERVICE_PREFIX = "spiffe://headgate/"
 """How the name of each of Headgate's own services begins. It stands as a URI in the service's certificate."""
 PERSON_PREFIX = "user/"
 """What follows then for a person."""
+DEVICE_PREFIX = SERVICE_PREFIX + "edge/"
+"""How the name of a device at the edge begins, as its certificate has it."""
 SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 
 

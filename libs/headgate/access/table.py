@@ -196,7 +196,8 @@ TABLE: Mapping[str, Row] = {
             "ModelStatistics": (_PREDICTION, PREDICT, Scope.SERVED, "name"),
             "ModelInfer": (_PREDICTION, PREDICT, Scope.SERVED, "model_name"),
             "ModelStreamInfer": (_PREDICTION, PREDICT, Scope.SERVED, "model_name"),
-            "RepositoryIndex": (_PREDICTION, PREDICT, Scope.SERVED),
+            # It shows the models that its caller may ask.
+            "RepositoryIndex": (_PREDICTION, PREDICT, Scope.ANYWHERE),
             "RepositoryModelLoad": (_PREDICTION, OPERATE, Scope.SERVED, "model_name"),
             "RepositoryModelUnload": (_PREDICTION, OPERATE, Scope.SERVED, "model_name"),
         },

@@ -16,7 +16,7 @@ class Facts(Protocol):
     served: str
     """The environment that this process serves; ALL for one that serves none in particular."""
 
-    def labels(self, model: str) -> dict[str, str]:
+    def labels(self, model: str) -> Mapping[str, str]:
         """The labels of a model; none for one that does not exist."""
         ...
 

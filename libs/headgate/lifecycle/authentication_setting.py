@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from headgate.domain.access import SUBJECT_RULE, is_subject
 from headgate.domain.address import is_loopback_url
@@ -10,7 +11,9 @@ from headgate.lifecycle.folded_access import FoldedAccess
 from headgate.lifecycle.service_parts import ServiceParts, ServiceSettings
 from headgate.runtime.authentication.authenticator import Authenticator, TokenVerifier
 from headgate.runtime.rpc.access_check import AccessCheck
+from headgate.runtime.rpc.call_check import CallCheck, Known
 from headgate.runtime.settings import CHECK, SettingsError
+from headgate.v1 import resources_pb2 as resources
 
 KEYS_RULE = "expected the path of a file, or a URL with https; http is for loopback alone"
 
@@ -47,17 +50,34 @@ class AuthenticatedSettings(ServiceSettings):
     authentication_groups_claim: str = "groups"
 
 
+class KnownTokens(Known, Protocol):
+    """What decisions need, and the tokens."""
+
+    def token(self, sha256: str) -> resources.Token | None:
+        """The token with this digest; None when there is none, or when it was revoked."""
+        ...
+
+
 def access_check(settings: AuthenticatedSettings, parts: ServiceParts) -> AccessCheck | None:
     """The check on all calls; None where callers need not prove who they are. Raises SettingsError."""
+    check = call_check(settings, parts, FoldedAccess(parts.fold, administrators_of(settings)))
+    return AccessCheck(check) if check else None
+
+
+def administrators_of(settings: AuthenticatedSettings) -> list[str]:
+    """The subjects that may do everything."""
+    return [name for name in settings.authentication_administrators.split(",") if name]
+
+
+def call_check(settings: AuthenticatedSettings, parts: ServiceParts, known: KnownTokens) -> CallCheck | None:
+    """The same without a transport, for a server of another kind. Raises SettingsError."""
     if not settings.authentication:
         logger.warning(
             "authentication is off: whoever reaches a port may do everything, under any name; "
             "HEADGATE_AUTHENTICATION=true switches it on"
         )
         return None
-    administrators = [name for name in settings.authentication_administrators.split(",") if name]
-    known = FoldedAccess(parts.fold, administrators)
-    return AccessCheck(Authenticator(known.token, parts.clock.now_ms, _signed(settings, parts)), known, parts.metrics)
+    return CallCheck(Authenticator(known.token, parts.clock.now_ms, _signed(settings, parts)), known, parts.metrics)
 
 
 def _signed(settings: AuthenticatedSettings, parts: ServiceParts) -> TokenVerifier | None:

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import grpc
 
 from headgate.runtime.errors import RpcRefused
-from headgate.runtime.rpc.peer import PEER_URI
+from headgate.runtime.rpc.call_check import AUTHORIZATION, Shown
+from headgate.runtime.rpc.peer import PEER_URI, peer_uris
 from services.gateway.asgi.wire import (
     ENCODINGS,
     IDENTITY,
@@ -31,6 +32,7 @@ READ_AHEAD_BYTES = 1024 * 1024
 MAX_KNOWN_CERTIFICATES = 4_096
 """Certificates of callers whose names are kept, so that only the first call of a connection reads one."""
 CONTENT_TYPE = b"application/grpc"
+_AUTHORIZATION = AUTHORIZATION.encode()
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -65,6 +67,7 @@ class AsgiCall:
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._first = dict(reversed(self._headers))  # of several values of a name, the first
         self._receive, self._send_event = receive, send
+        self._client: tuple[str, int] | None = scope.get("client")
         self._tls: Mapping[str, Any] | None = scope.get("extensions", {}).get("tls")
         self._started = time.monotonic()
         self._has_begun = False
@@ -161,7 +164,16 @@ class AsgiCall:
             rule = "the connection speaks TLS 1.2; expected TLS 1.3"
             raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, "old-tls", rule)
 
+    def shown(self, method: str) -> Shown:
+        """What the call shows of its caller."""
+        values = [value.decode(errors="replace") for name, value in self._headers if name == _AUTHORIZATION]
+        uris = peer_uris(self) if self._tls else ()
+        return Shown(method, values, uris, self.peer)
+
     # The context of a servicer.
+
+    def peer(self) -> str:
+        return "{}:{}".format(*self._client) if self._client else ""
 
     def auth_context(self) -> Mapping[str, Iterable[bytes]]:
         """What grpc.aio's context has of the caller's certificate: its URIs."""

@@ -19,6 +19,7 @@ from headgate.runtime.rpc import quiet
 from headgate.runtime.rpc.errors import grpc_status_of
 from services.gateway.asgi.call import CONTENT_TYPE, Aborted, AsgiCall, CallerGone, Receive, Requests, Send
 from services.gateway.asgi.wire import MAX_BODIES_BYTES, RETRY_SECONDS
+from services.gateway.callers import MODEL_INFER, Callers
 from services.gateway.encoded_answer import encoded
 from services.gateway.forward import Answer
 from services.gateway.inference import Call, Inference
@@ -31,7 +32,6 @@ from services.gateway.stream import Answered, answered_in_order
 logger = logging.getLogger(__name__)
 
 METHOD = "ModelInfer"
-MODEL_INFER = INFERENCE + METHOD
 MODEL_STREAM_INFER = INFERENCE + "ModelStreamInfer"
 TIMER_SECONDS = 0.001
 """The steps of the event loop's timers."""
@@ -40,12 +40,12 @@ DEADLINE_MARGIN_SECONDS = 0.1
 
 
 class AsgiMethods:
-    """The application. Servicers are added to it as to a server of grpc.aio."""
+    """The application. Servicers are added to it as to a server of grpc.aio. Without `callers` it answers everybody."""
 
-    def __init__(self, inference: Inference, metrics: Metrics) -> None:
-        self._inference = inference
+    def __init__(self, inference: Inference, metrics: Metrics, callers: Callers | None = None) -> None:
+        self._inference, self._callers = inference, callers
         self._messages = KnownMessages()
-        self._calls = CallInterceptor(metrics)
+        self._calls = CallInterceptor(metrics, callers=callers)
         self._requests = metrics.counter("headgate_rpc_requests_total")
         self._durations = metrics.histogram("headgate_rpc_duration_seconds")
         self._handlers: dict[str, Any] = {}
@@ -133,7 +133,10 @@ class AsgiMethods:
     async def _infer(self, call: AsgiCall) -> None:
         started = time.monotonic()
         try:
-            outcome = self._outcome(await call.message(), call)
+            if self._callers is None:
+                outcome = self._outcome(self._request(await call.message()), call)
+            else:
+                outcome = await self._outcome_for_caller(self._callers, call)
             answer = await self._awaited(outcome, call) if isinstance(outcome, Pending) else outcome
             response = encoded(answer)
         except (CallerGone, asyncio.CancelledError):  # the engine ends the task of a caller that has gone
@@ -149,12 +152,22 @@ class AsgiMethods:
         self._answered.inc()
         await call.answer(response)
 
-    def _outcome(self, message: bytes, call: AsgiCall) -> Answer | Pending:
+    async def _outcome_for_caller(self, callers: Callers, call: AsgiCall) -> Answer | Pending:
+        """The same for a caller that must have proven who it is, before anything of its message is read."""
+        shown = call.shown(MODEL_INFER)
+        proof = callers.check.seen(shown) or await callers.verified(shown)
+        request = self._request(await call.message())
+        callers.require_model(shown, proof, request.signature.model)
+        return self._outcome(request, call)
+
+    def _request(self, message: bytes) -> Request:
         try:
-            request = self._messages.request(message)
+            return self._messages.request(message)
         except DecodeError as error:
             rule = f"the request is no {METHOD}Request: {error}"
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "invalid-message", rule) from error
+
+    def _outcome(self, request: Request, call: AsgiCall) -> Answer | Pending:
         return self._inference.infer(request, Call(call.metadata, call.expires_at))
 
     def _stream(self, requests: AsyncIterator[Request], call: AsgiCall) -> AsyncIterator[Answered]:

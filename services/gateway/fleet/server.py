@@ -22,6 +22,7 @@ from headgate.runtime.rpc.pending_calls import PENDING_CALLS
 from headgate.runtime.tls import TlsFiles
 from headgate.v1 import edge_service_pb2 as edge
 from headgate.v1 import edge_service_pb2_grpc as edge_grpc
+from services.gateway.callers import Callers
 from services.gateway.fleet.catalogue import Catalogue
 from services.gateway.fleet.devices import MAX_WATCHES, Devices
 from services.gateway.fleet.report_writer import ReportWriter, Telemetry
@@ -59,15 +60,16 @@ class EdgeServer:
         sign_of_life_seconds: float = SIGN_OF_LIFE_SECONDS,
         report_seconds: float = REPORT_SECONDS,
         tls: TlsFiles | None = None,
+        callers: Callers | None = None,
     ) -> None:
-        """With `tls` the port speaks TLS."""
+        """With `tls` the port speaks TLS. Without `callers` it answers everybody."""
         self._tls = tls
         self._loop = loop
         self._fold = fold
         self._catalogue = Catalogue(environment, loop)
         self._blobs = SharedBlobs(store.view)
         self._writer = ReportWriter(sink, environment)
-        self._calls = CallInterceptor(metrics, SERVICE)
+        self._calls = CallInterceptor(metrics, SERVICE, callers)
         self._servicer = EdgeServicer(
             self._catalogue,
             self._blobs,

@@ -15,6 +15,7 @@ from services.gateway.rest.limits import (
     REQUEST_SECONDS,
     WRITE_SECONDS,
 )
+from services.gateway.rest.peer import Peer
 from services.gateway.rest.request_reader import RequestReader
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -120,6 +121,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._reader.peer = Peer(transport)
         if not self._host.opened(self):
             self._refuse(HttpRefused(503, "this gateway has too many connections; try again later"))
 

@@ -6,18 +6,22 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Coroutine
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import grpc
 
+from headgate.access.table import Scope, row_of
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference_parameters import REQUEST_ID_HEADER, TIMEOUT_HEADER
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
+from headgate.runtime.rpc.call_check import AUTHORIZATION, Shown
+from services.gateway.callers import Callers
 from services.gateway.forward import Answer
 from services.gateway.inference import Call, Inference
 from services.gateway.pending import Pending, awaited
+from services.gateway.repository import MayAsk, anything
 from services.gateway.rest.answer_body import write_answer
 from services.gateway.rest.compression import MIN_COMPRESSED_BYTES, chosen_encoding, compressed, decompressed
 from services.gateway.rest.http_messages import (
@@ -34,6 +38,8 @@ from services.gateway.rest.http_messages import (
 from services.gateway.rest.paths import Method, Path, find_path
 from services.gateway.rest.plain_message import plain
 from services.gateway.rest.request_body import OutputForms, RequestBodies
+from services.gateway.rest.url_tokens import RULE, has_token
+from services.gateway.server import INFERENCE
 from services.gateway.tensors import InvalidInput
 
 logger = logging.getLogger(__name__)
@@ -46,13 +52,14 @@ BINARY_EXTENSION = "binary_tensor_data"
 JSON_LENGTH = b"inference-header-content-length"
 MAX_TIMEOUT_MS = 24 * 3600 * 1000
 MAX_REQUEST_ID_BYTES = 128
+_AUTHORIZATION = AUTHORIZATION.encode()
 
 
 class Handler:
-    """Runs on the event loop of its server, and so do quick forwards."""
+    """Runs on the event loop of its server, and so do quick forwards. Without `callers` it answers everybody."""
 
-    def __init__(self, inference: Inference, metrics: Metrics) -> None:
-        self._inference = inference
+    def __init__(self, inference: Inference, metrics: Metrics, callers: Callers | None = None) -> None:
+        self._inference, self._callers = inference, callers
         self._bodies = RequestBodies()
         self._requests = metrics.counter("headgate_rpc_requests_total")
         duration = metrics.histogram("headgate_rpc_duration_seconds")
@@ -98,11 +105,29 @@ class Handler:
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "unknown-path", rule)
         if request.method not in path.verbs:
             return _other_verb(request, path)
+        may_ask = anything if self._callers is None else await self._allowed(self._callers, request, path)
         if path.method is Method.MODEL_INFER:
             return await self._infer(request, path, started)
         if path.method in (Method.MODEL_METADATA, Method.MODEL_CONFIG):
             await self._inference.loaded(path.model, path.version)
-        return self._answer_about(path)
+        return self._answer_about(path, may_ask)
+
+    async def _allowed(self, callers: Callers, request: HttpRequest, path: Path) -> MayAsk:
+        """Which models the caller may ask, after this request was let through. Raises RpcRefused."""
+        row = row_of(INFERENCE + path.method.value)
+        if row.scope is Scope.OPEN:
+            return anything
+        shown = _shown(request, path)
+        if b"?" in request.target and has_token(request.target):
+            callers.check.refused(shown, None, "token-in-url")
+            raise RpcRefused(grpc.StatusCode.UNAUTHENTICATED, "token-in-url", RULE)
+        proof = callers.check.seen(shown) or await callers.verified(shown)
+        if row.scope is Scope.SERVED and path.model:
+            target = callers.access.target(path.model)
+            callers.check.require(shown, row, proof, target)
+        else:
+            callers.check.permission(shown, row, proof, None)
+        return partial(callers.may_ask, proof.subject)
 
     async def _infer(self, request: HttpRequest, path: Path, started: float) -> HttpAnswer:
         body, encoding = request.body, request.header("content-encoding")
@@ -116,7 +141,7 @@ class Handler:
         answer = await awaited(outcome) if isinstance(outcome, Pending) else outcome
         return _infer_answer(request, answer, forms)
 
-    def _answer_about(self, path: Path) -> HttpAnswer:
+    def _answer_about(self, path: Path, may_ask: MayAsk) -> HttpAnswer:
         """The answer of a method that predicts nothing. Raises RpcRefused."""
         match path.method:
             case Method.SERVER_LIVE:
@@ -132,7 +157,7 @@ class Handler:
             case Method.MODEL_READY:
                 return self._model_ready(path)
             case _:
-                return self._answer_of_triton(path)
+                return self._answer_of_triton(path, may_ask)
 
     def _metadata(self, path: Path) -> inference.ModelMetadataResponse:
         return self._inference.model_metadata(inference.ModelMetadataRequest(name=path.model, version=path.version))
@@ -144,7 +169,7 @@ class Handler:
             self._metadata(path)  # refuses an unknown model or version with the reason
         return json_answer({"name": path.model, "ready": ready}, 200 if ready else 503)
 
-    def _answer_of_triton(self, path: Path) -> HttpAnswer:
+    def _answer_of_triton(self, path: Path, may_ask: MayAsk) -> HttpAnswer:
         """The answer of a method that Triton's clients know beside the protocol. Raises RpcRefused."""
         repository, model, version = self._inference.repository, path.model, path.version
         match path.method:
@@ -156,7 +181,7 @@ class Handler:
                 about = inference.ModelStatisticsRequest(name=model, version=version)
                 return json_answer(plain(repository.statistics(about)))
             case Method.REPOSITORY_INDEX:
-                return json_answer(plain(repository.index(inference.RepositoryIndexRequest()))["models"])
+                return json_answer(plain(repository.index(inference.RepositoryIndexRequest(), may_ask))["models"])
             case Method.REPOSITORY_LOAD:
                 repository.load(inference.RepositoryModelLoadRequest(model_name=model))
             case _:
@@ -263,6 +288,12 @@ def _json_length(request: HttpRequest) -> int | None:
         )
         raise InvalidInput(rule, "Inference-Header-Content-Length")
     return int(text)
+
+
+def _shown(request: HttpRequest, path: Path) -> Shown:
+    text = request.headers.get(_AUTHORIZATION)
+    values = [text.decode(errors="replace")] if text is not None else []
+    return Shown(INFERENCE + path.method.value, values, request.peer.uris, request.peer.address)
 
 
 def _has_passed(expires_at: float) -> bool:

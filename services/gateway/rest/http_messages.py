@@ -9,6 +9,7 @@ import orjson
 
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.errors import shortened
+from services.gateway.rest.peer import NO_PEER, Peer
 
 JSON = b"application/json"
 OCTETS = b"application/octet-stream"
@@ -33,6 +34,7 @@ HTTP_STATUSES: Mapping[grpc.StatusCode, int] = {
 RETRY_STATUSES = frozenset({429, 503})
 """Statuses whose answer says when to try again."""
 DEFAULT_RETRY_SECONDS = 1
+_PROVE = b"WWW-Authenticate: Bearer\r\n"
 
 _REASONS: Mapping[int, bytes] = {
     200: b"OK",
@@ -68,6 +70,7 @@ class HttpRequest(NamedTuple):
     body: bytes
     keep_alive: bool = True
     is_http10: bool = False
+    peer: Peer = NO_PEER
 
     def header(self, name: str) -> str | None:
         """The value of a header by its lower-case name, or None."""
@@ -121,9 +124,9 @@ def error_answer(status: int, rule: str, code: str = "", field: str = "", header
 
 
 def refusal_answer(refusal: RpcRefused) -> HttpAnswer:
-    """The refusal, with Retry-After where waiting helps."""
+    """The refusal, with Retry-After where waiting helps, and with what to send where a proof is missing."""
     status = HTTP_STATUSES.get(refusal.code, 500)
-    headers = _retry_after(status, refusal.retry_after_seconds)
+    headers = _PROVE if status == 401 else _retry_after(status, refusal.retry_after_seconds)
     return error_answer(status, refusal.rule, refusal.slug, refusal.field, headers)
 
 

@@ -11,6 +11,7 @@ import httptools
 
 from services.gateway.rest.http_messages import HttpRefused, HttpRequest
 from services.gateway.rest.limits import MAX_BODY_BYTES, MAX_CHUNK_OVERHEAD, MAX_HEADER_BYTES, MAX_HEADERS
+from services.gateway.rest.peer import NO_PEER
 
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"
 TLS_HANDSHAKE = b"\x16\x03"
@@ -30,6 +31,8 @@ class RequestReader:
 
     def __init__(self, reserve: Callable[[int], bool]) -> None:
         self.ready: deque[HttpRequest] = deque()
+        self.peer = NO_PEER
+        """Whose requests these are."""
         self.is_inside_request = False
         self.is_inside_body = False
         self.wants_continue = False
@@ -138,6 +141,7 @@ class RequestReader:
                 bytes(self._body),
                 parser.should_keep_alive(),
                 parser.get_http_version() == "1.0",
+                self.peer,
             )
         )
         self.release()

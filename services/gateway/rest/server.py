@@ -10,6 +10,7 @@ from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.quiet import await_quiet
 from headgate.runtime.tls import TlsFiles
+from services.gateway.callers import Callers
 from services.gateway.inference import Inference
 from services.gateway.loop_thread import run_on
 from services.gateway.rest.connection import Connection
@@ -40,9 +41,11 @@ class RestServer:
         metrics: Metrics,
         tls: TlsFiles | None = None,
         is_shared: bool = False,
+        callers: Callers | None = None,
     ) -> None:
+        """Without `callers` it answers everybody."""
         self._loop = loop
-        self._connections = connections = Connections(Handler(inference, metrics))
+        self._connections = connections = Connections(Handler(inference, metrics, callers))
         self._listening = RestPort(
             lambda: Connection(connections, loop), loop, host, port, tls, is_shared, connections.has_room
         )

@@ -67,13 +67,14 @@ class Log:
 class Fleet:
     """The server for devices. `cut` ends it as a power cut does, and `restore` starts it again on the same port."""
 
-    def __init__(self, directory, report_seconds=0.05, sign_of_life_seconds=0.5, tls=None):
+    def __init__(self, directory, report_seconds=0.05, sign_of_life_seconds=0.5, tls=None, granted=None):
         self.directory = directory
         self.keys = directory / "keys"
         self.store = open_store((directory / "store").as_uri())
         self.fold = ManualFold()
         self.log = Log()
         self._seconds = {"report_seconds": report_seconds, "sign_of_life_seconds": sign_of_life_seconds, "tls": tls}
+        self._granted = granted
         self._artifacts = {}
         self._port = 0
         self._follower = None
@@ -105,6 +106,7 @@ class Fleet:
             lambda: self.fold.silent_seconds,
             self.metrics,
             **self._seconds,
+            callers=self._granted.callers(self.metrics) if self._granted else None,
         )
         self._port = self.server.start(HOST, self._port)
         self._follower = Follower(

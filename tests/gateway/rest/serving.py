@@ -26,7 +26,9 @@ class RestHarness:
 
     def __init__(self, gateway):
         self.gateway = gateway
-        self.server = RestServer(gateway.inference, gateway.server.loop, "127.0.0.1", 0, gateway.metrics)
+        self.server = RestServer(
+            gateway.inference, gateway.server.loop, "127.0.0.1", 0, gateway.metrics, callers=gateway.callers
+        )
         self.port = self.server.start()
         self._stopped = False
 

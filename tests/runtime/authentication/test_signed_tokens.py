@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from headgate.access.subject import How, Kind, Subject
-from headgate.runtime.authentication import signing_keys
-from headgate.runtime.authentication.proof import NotProven
+from headgate.runtime.authentication import authenticator, signing_keys
+from headgate.runtime.authentication.authenticator import Authenticator
+from headgate.runtime.authentication.proof import NotProven, Proof
 from headgate.runtime.authentication.signed_tokens import Provider, SignedTokens
 from headgate.runtime.authentication.signing_keys import (
     MAX_AGE_SECONDS,
@@ -32,19 +33,23 @@ from tests.runtime.authentication.provider import (
     rsa_key,
     token,
 )
+from tests.waiting import PATIENCE_SECONDS, until
 
 GOOD = jwks(jwk(rsa_key("k1"), "k1"), jwk(ec_key("k2"), "k2"), jwk(ed_key("k3"), "k3"))
 
 
 class Source:
-    """A JWKS that a test changes, or takes away. It counts how often it was read."""
+    """A JWKS that a test changes, takes away, or holds back. It counts how often it was read."""
 
     def __init__(self, text: bytes = GOOD) -> None:
         self.text: bytes | None = text
         self.reads = 0
+        self.may_answer = threading.Event()
+        self.may_answer.set()
 
     def __call__(self, source: str) -> bytes:
         self.reads += 1
+        assert self.may_answer.wait(PATIENCE_SECONDS)
         if self.text is None:
             raise OSError("the provider does not answer")
         return self.text
@@ -56,11 +61,15 @@ class Setting:
     def __init__(self) -> None:
         self.source, self.now, self.now_ms = Source(), 0.0, NOW_MS
         self.keys = SigningKeys("unused", lambda: self.now, self.source)
-        self.tokens = SignedTokens(self.keys, Provider(ISSUER, AUDIENCE), lambda: self.now_ms)
+        signed = SignedTokens(self.keys, Provider(ISSUER, AUDIENCE), lambda: self.now_ms)
+        self.authenticator = Authenticator(lambda sha256: None, lambda: self.now_ms, signed)
+
+    def proof(self, token: str) -> Proof:
+        return self.authenticator.proof([f"Bearer {token}"], ())
 
     def refusal(self, token: str) -> str:
         with pytest.raises(NotProven) as caught:
-            self.tokens.proof(token)
+            self.proof(token)
         return caught.value.slug
 
 
@@ -74,12 +83,12 @@ def setting() -> Setting:
     [(rsa_key("k1"), "k1", "RS256"), (ec_key("k2"), "k2", "ES256"), (ed_key("k3"), "k3", "EdDSA")],
 )
 def test_a_token_names_its_subject_and_groups(setting: Setting, key: object, key_id: str, algorithm: str):
-    proof = setting.tokens.proof(token(key, key_id, algorithm, groups=["risk"]))
+    proof = setting.proof(token(key, key_id, algorithm, groups=["risk"]))
     assert proof.subject == Subject("ada@example.com", Kind.PERSON, How.JWT, ("risk",))
 
 
 def test_a_pod_of_kubernetes_is_a_machine(setting: Setting):
-    assert setting.tokens.proof(token(sub="system:serviceaccount:ml:ci")).subject.kind is Kind.MACHINE
+    assert setting.proof(token(sub="system:serviceaccount:ml:ci")).subject.kind is Kind.MACHINE
 
 
 @pytest.mark.parametrize("why", BAD_TOKENS)
@@ -89,21 +98,21 @@ def test_a_bad_token_is_refused(setting: Setting, why: str):
 
 def test_a_token_that_was_seen_costs_no_verification_and_ends_with_its_time(setting: Setting):
     seen = token()
-    first = setting.tokens.proof(seen)
-    assert setting.tokens.proof(seen) is first
+    first = setting.proof(seen)
+    assert setting.proof(seen) is first
     setting.now_ms = first.expire_time_ms
     assert setting.refusal(seen) == "expired-token"
 
 
 def test_the_clock_of_the_provider_may_be_a_minute_off_and_not_an_hour(setting: Setting):
     early = token(nbf=NOW_MS // 1000 + 59)
-    assert setting.tokens.proof(early)
+    assert setting.proof(early)
     setting.now_ms -= 3_600_000
     assert setting.refusal(token(exp=NOW_MS // 1000 + 601)) == "token-not-yet-valid"
 
 
 def test_a_new_key_is_found_and_unknown_ids_cannot_make_the_service_read_often(setting: Setting):
-    setting.tokens.proof(token())
+    setting.proof(token())
     setting.source.text = jwks(jwk(rsa_key("k1"), "k1"), jwk(ec_key("k4"), "k4"))
     new = token(ec_key("k4"), "k4", "ES256")
     assert setting.refusal(new) == "unknown-key"
@@ -111,30 +120,49 @@ def test_a_new_key_is_found_and_unknown_ids_cannot_make_the_service_read_often(s
         assert setting.refusal(token(key_id=f"x{number}")) == "unknown-key"
     assert setting.source.reads == 1
     setting.now += RETRY_SECONDS
-    assert setting.tokens.proof(new)
+    assert setting.proof(new)
     assert setting.source.reads == 2
 
 
 def test_a_token_of_a_key_that_is_gone_is_refused_even_when_it_was_seen(setting: Setting):
     seen = token()
-    setting.tokens.proof(seen)
+    setting.proof(seen)
     setting.source.text = jwks(jwk(ec_key("k2"), "k2"))
     setting.now += REFRESH_SECONDS + 1
+    until(lambda: setting.authenticator.seen([f"Bearer {seen}"], ()) is None, "the new keys")
     assert setting.refusal(seen) == "unknown-key"
+
+
+def test_a_token_that_was_seen_waits_for_no_provider_that_hangs(setting: Setting):
+    seen = token()
+    first = setting.proof(seen)
+    setting.source.may_answer.clear()
+    setting.now += REFRESH_SECONDS + 1
+    for _ in range(3):
+        assert setting.proof(seen) is first
+    until(lambda: setting.source.reads == 2, "the one read")
+    setting.source.may_answer.set()
+
+
+def test_no_more_than_a_bounded_number_of_callers_is_remembered(setting: Setting, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(authenticator, "MAX_SEEN", 3)
+    for number in range(10):
+        setting.proof(token(sub=f"user-{number}"))
+    assert len(setting.authenticator._seen) <= 3
 
 
 def test_while_the_provider_is_away_its_keys_count_for_a_day(setting: Setting):
     seen = token()
-    setting.tokens.proof(seen)
+    setting.proof(seen)
     setting.source.text = None
     setting.now += MAX_AGE_SECONDS
-    assert setting.tokens.proof(token(exp=NOW_MS // 1000 + 700))
+    assert setting.proof(token(exp=NOW_MS // 1000 + 700))
     setting.now += RETRY_SECONDS
     assert setting.refusal(token(exp=NOW_MS // 1000 + 800)) == "keys-too-old"
     assert setting.refusal(seen) == "keys-too-old"
     setting.source.text = GOOD
     setting.now += RETRY_SECONDS
-    assert setting.tokens.proof(token(exp=NOW_MS // 1000 + 900))
+    assert setting.proof(token(exp=NOW_MS // 1000 + 900))
 
 
 @pytest.mark.parametrize(

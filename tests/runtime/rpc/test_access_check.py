@@ -6,7 +6,6 @@ One server has every method that the descriptors know, with a servicer that answ
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -15,17 +14,11 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from headgate.access.roles import RIGHTS, Role
-from headgate.access.secret import digest_of, new_secret
 from headgate.access.table import Scope, row_of
 from headgate.client.tls import ClientTls
-from headgate.domain.access import decide, evolve
-from headgate.domain.state import AccessState, ModelState
-from headgate.lifecycle.folded_access import FoldedAccess
-from headgate.runtime.authentication.authenticator import Authenticator
-from headgate.runtime.authentication.signed_tokens import Provider, SignedTokens
-from headgate.runtime.authentication.signing_keys import SigningKeys
 from headgate.runtime.observability.metrics import Metrics
-from headgate.runtime.rpc.access_check import FORBIDDEN_RULE, UNPROVEN_RULE, AccessCheck, permission_of
+from headgate.runtime.rpc.access_check import AccessCheck, permission_of
+from headgate.runtime.rpc.call_check import AUDIT_LINES_PER_SECOND, FORBIDDEN_RULE, UNPROVEN_RULE, Shown
 from headgate.runtime.rpc.server import GrpcServer
 from headgate.runtime.tls import TlsFiles
 from headgate.v1 import commands_pb2 as commands
@@ -33,10 +26,9 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from tests.access.test_table import OURS
 from tests.certificates.issued import Issued
-from tests.runtime.authentication.provider import AUDIENCE, BAD_TOKENS, ISSUER, NOW_MS, jwk, jwks, rsa_key, token
+from tests.runtime.authentication.granted import ROOT, Granted, Header, bearer, called
+from tests.runtime.authentication.provider import token
 
-ROOT = "root@example.com"
-Header = list[tuple[str, str]]
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method
     for file in OURS
@@ -51,54 +43,25 @@ class World:
     """A server with every method, and the grants and tokens that decide on its calls."""
 
     def __init__(self, tls: TlsFiles | None = None, caller: ClientTls | None = None) -> None:
-        self.access, self.models, self.now_ms = AccessState("default"), dict[str, ModelState](), NOW_MS
+        self.granted = Granted()
         self.seen: list[Any] = []
         self.may_go_on = threading.Event()
         self.may_go_on.set()
-        fold: Any = SimpleNamespace(lock=threading.RLock(), access=self.access, models=self.models)
-        known = FoldedAccess(fold, [ROOT], "production")
-        keys = SigningKeys("unused", lambda: 0.0, lambda _: jwks(jwk(rsa_key("k1"), "k1")))
-        signed = SignedTokens(keys, Provider(ISSUER, AUDIENCE), lambda: self.now_ms)
         self.metrics = Metrics("registry")
-        check = AccessCheck(Authenticator(known.token, lambda: self.now_ms, signed), known, self.metrics)
         names = sorted({path.split("/")[1] for path in METHODS})
-        self._server = GrpcServer(0, [self._add], names, access=check, tls=tls)
+        access = AccessCheck(self.granted.check(self.metrics))
+        self._server = GrpcServer(0, [self._add], names, access=access, tls=tls)
         address = f"127.0.0.1:{self._server.start()}"
-        self._channel = grpc.secure_channel(address, caller.credentials()) if caller else grpc.insecure_channel(address)
+        self.channel = grpc.secure_channel(address, caller.credentials()) if caller else grpc.insecure_channel(address)
         self._server.admit()
 
     def close(self) -> None:
-        self._channel.close()
+        self.channel.close()
         self._server.stop(1)
-
-    def send(self, *sent: Any) -> None:
-        """Decides commands on grants and tokens, and folds their facts."""
-        for command in sent:
-            fact: Any = decide(self.access, command, self.now_ms)
-            evolve(self.access, fact, facts.LifecycleRecord(sequence=self.access.sequence + 1))
-
-    def grant(self, role: Role, subject: str = "ada@example.com", models: str = "*") -> None:
-        name = f"{role.value}-{len(self.access.grants)}"
-        number = facts.Role.Value(f"ROLE_{role.name}")
-        self.send(commands.GrantRole(grant=name, subject=subject, role=number, models=models, environments="*"))
 
     def call(self, path: str, header: Header | None = None, request: bytes = b"") -> tuple[str, str]:
         """The status and the words with which a call ends."""
-        method = METHODS[path]
-        make = {
-            (False, False): self._channel.unary_unary,
-            (False, True): self._channel.unary_stream,
-            (True, False): self._channel.stream_unary,
-            (True, True): self._channel.stream_stream,
-        }[method.client_streaming, method.server_streaming]
-        sent = iter([request]) if method.client_streaming else request
-        try:
-            answer: Any = make(path)(sent, metadata=header or [], timeout=20)
-            if method.server_streaming:
-                list(answer)
-        except grpc.RpcError as error:
-            return error.code().name, error.details() or ""  # type: ignore[attr-defined]
-        return "OK", ""
+        return called(self.channel, path, METHODS[path], header, request)
 
     def _add(self, server: Any) -> None:
         by_service: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
@@ -140,47 +103,9 @@ def world() -> Iterator[World]:
     found.close()
 
 
-def bearer(text: str) -> Header:
-    return [("authorization", f"Bearer {text}")]
-
-
-def made_token(world: World, name: str, role: int = facts.ROLE_ADMINISTRATOR) -> str:
-    secret = new_secret(lambda size: name.encode().ljust(size, b"x"))
-    world.send(
-        commands.CreateToken(
-            token=name,
-            sha256=digest_of(secret),
-            role=role,  # type: ignore[arg-type]
-            models="*",
-            environments="*",
-            expire_time_ms=world.now_ms + 1_000,
-        )
-    )
-    return secret
-
-
-def bad_headers(world: World) -> dict[str, Header]:
-    """Every way to prove nothing."""
-    expired, revoked = made_token(world, "expired"), made_token(world, "revoked")
-    world.now_ms += 1_000
-    world.send(commands.RevokeToken(token="revoked"))
-    good = f"Bearer {token(sub=ROOT)}"
-    return {
-        "nothing": [],
-        "another scheme": [("authorization", "Basic cm9vdDpyb290")],
-        "an empty token": [("authorization", "Bearer ")],
-        "two headers": [("authorization", good), ("authorization", good)],
-        "another header": [("x-authorization", good), ("x-actor", ROOT)],
-        "an unknown token": bearer(new_secret(bytes)),
-        "an expired token": bearer(expired),
-        "a revoked token": bearer(revoked),
-        **{why: bearer(make()) for why, make in BAD_TOKENS.items()},
-    }
-
-
 def test_no_method_answers_a_caller_that_has_proven_nothing(world: World):
-    world.grant(Role.ADMINISTRATOR)  # so that a token which is wrongly believed is answered
-    for why, header in bad_headers(world).items():
+    world.granted.grant(Role.ADMINISTRATOR)  # so that a token which is wrongly believed is answered
+    for why, header in world.granted.bad_headers().items():
         for path in CLOSED:
             assert world.call(path, header) == ("UNAUTHENTICATED", UNPROVEN_RULE), (path, why)
     assert world.seen == [], "no servicer has seen such a call"
@@ -192,7 +117,7 @@ def test_no_method_answers_a_caller_that_has_proven_nothing(world: World):
 def test_every_method_answers_an_administrator_and_refuses_all_roles_without_its_action(world: World):
     smaller = {role: token(sub=f"{role.value}@example.com") for role in Role}
     for role in Role:
-        world.grant(role, f"{role.value}@example.com")
+        world.granted.grant(role, f"{role.value}@example.com")
     for path in CLOSED:
         assert world.call(path, bearer(token(sub=ROOT))) == ("OK", ""), path
         for role, rights in RIGHTS.items():
@@ -207,7 +132,7 @@ def test_what_is_open_answers_everybody(world: World):
 
 
 def test_the_servicer_sees_the_proven_subject_and_nothing_that_the_caller_says_of_itself(world: World):
-    secret = made_token(world, "ci")
+    secret = world.granted.made_token("ci")
     header = [*bearer(secret), ("x-actor", "root"), ("x-trace", "t")]
     assert world.call(GET_MODEL, header)[0] == "OK"
     (context,) = world.seen
@@ -220,7 +145,7 @@ def test_the_servicer_sees_the_proven_subject_and_nothing_that_the_caller_says_o
 
 
 def test_a_grant_for_one_model_answers_for_it_alone(world: World):
-    world.grant(Role.VIEWER, models="fraud")
+    world.granted.grant(Role.VIEWER, models="fraud")
     fraud, churn = (
         registry_service.GetModelRequest(name=f"models/{name}").SerializeToString() for name in ("fraud", "churn")
     )
@@ -242,7 +167,7 @@ def test_a_certificate_proves_who_calls_and_no_wrong_token_hides_behind_it(
 ):
     issued = Issued(tmp_path)
     world = World(issued.server("registry"), issued.caller(holder))
-    world.grant(Role.PUBLISHER, "spiffe://headgate/user/alice")
+    world.granted.grant(Role.PUBLISHER, "spiffe://headgate/user/alice")
     assert world.call(GET_MODEL)[0] == read
     assert world.call("/headgate.v1.RegistryService/CreateModel")[0] == published
     assert world.call(GET_MODEL, bearer("wrong"))[0] == "UNAUTHENTICATED"
@@ -250,24 +175,24 @@ def test_a_certificate_proves_who_calls_and_no_wrong_token_hides_behind_it(
 
 
 def test_a_permission_ends_with_the_grant_and_with_the_token(world: World):
-    secret = made_token(world, "ci", facts.ROLE_VIEWER)
+    secret = world.granted.made_token("ci", facts.ROLE_VIEWER)
     assert world.call(GET_MODEL, bearer(secret))[0] == "OK"
     permission = permission_of(world.seen[-1])
     assert permission is not None
     assert permission.refusal() is None
-    world.send(commands.RevokeToken(token="ci"))
+    world.granted.send(commands.RevokeToken(token="ci"))
     refused = permission.refusal()
     assert refused is not None
     assert refused.code is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_a_watch_ends_once_its_grant_is_revoked(world: World):
-    world.grant(Role.VIEWER)
+    grant = world.granted.grant(Role.VIEWER)
     world.may_go_on.clear()
-    watch: Any = world._channel.unary_stream("/headgate.v1.RegistryService/WatchModels")
+    watch: Any = world.channel.unary_stream("/headgate.v1.RegistryService/WatchModels")
     answers = watch(b"", metadata=bearer(token()), timeout=20)
     next(answers)
-    world.send(commands.RevokeRole(grant="viewer-0"))
+    world.granted.send(commands.RevokeRole(grant=grant))
     world.may_go_on.set()
     with pytest.raises(grpc.RpcError) as caught:
         list(answers)
@@ -280,3 +205,17 @@ def test_a_refusal_is_a_line_of_the_audit_log(world: World, caplog: pytest.LogCa
     fields: Any = line
     assert (fields.method, fields.why, fields.subject, fields.how) == (GET_MODEL, "no-grant", "ada@example.com", "jwt")
     assert fields.peer.startswith("ipv4:127.0.0.1:")
+
+
+def test_a_flood_of_refusals_fills_no_log_and_is_counted(caplog: pytest.LogCaptureFixture):
+    metrics, now = Metrics("registry"), 0.0
+    check = Granted().check(metrics, lambda: now)
+    shown = Shown(GET_MODEL, (), (), lambda: "")
+    for _ in range(2 * AUDIT_LINES_PER_SECOND):
+        check.refused(shown, None, "unproven")
+    now = 1.0
+    check.refused(shown, None, "unproven")
+    lines: list[Any] = [each for each in caplog.records if each.name == "headgate.audit"]
+    assert len(lines) == AUDIT_LINES_PER_SECOND + 1
+    assert lines[-1].left_out == AUDIT_LINES_PER_SECOND
+    assert f'headgate_access_refusals_total{{why="unproven"}} {2 * AUDIT_LINES_PER_SECOND + 1}.0' in metrics.text()

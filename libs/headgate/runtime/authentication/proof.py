@@ -21,6 +21,8 @@ class Proof:
     expire_time_ms: int = 0
     """0 for a certificate, whose end the connection knows."""
     token_sha256: str = ""
+    keys: int = 0
+    """The number of the provider's keys by which its token was verified; 0 for another proof."""
 
 
 NO_PROOF = Proof(NOBODY)

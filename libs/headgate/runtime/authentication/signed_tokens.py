@@ -1,6 +1,5 @@
 """Tokens that an identity provider signed: JSON Web Tokens with an issuer, an audience and an end."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,6 @@ LEEWAY_MS = 60_000
 """By how much the provider's clock may differ from the log's time."""
 MAX_TOKEN_BYTES = 16_384
 MAX_GROUPS = 200
-MAX_REMEMBERED = 10_000
-"""Verified tokens that are remembered by their digest. With one more, all are forgotten."""
 REQUIRED = ["exp", "nbf", "iss", "aud", "sub"]
 RESERVED = ("token:", "group:", "spiffe:", "anonymous")
 """No token of a provider has such a subject: those names are proven in another way."""
@@ -36,49 +33,47 @@ class Provider:
 
 
 class SignedTokens:
-    """Verifies tokens and remembers the good ones until they expire. Thread-safe."""
+    """Verifies tokens. Thread-safe."""
 
     def __init__(self, keys: SigningKeys, provider: Provider, now_ms: Callable[[], int]) -> None:
         self._keys, self._provider, self._now_ms = keys, provider, now_ms
-        self._seen: dict[bytes, tuple[Proof, int]] = {}
+
+    def present(self) -> int:
+        """The number of the keys that count now, without a wait. Raises NotProven when none do."""
+        return self._keys.present()
 
     def proof(self, token: str) -> Proof:
-        """Whom the token names. Raises NotProven."""
+        """Whom the token names. It may wait for the keys. Raises NotProven."""
         if len(token) > MAX_TOKEN_BYTES:
             raise NotProven("malformed-token")
-        digest = hashlib.sha256(token.encode(errors="replace")).digest()
-        present = self._keys.generation()
-        proof, generation = self._seen.get(digest, (None, 0))
-        if proof is None or generation != present:
-            proof, generation = self._verified(token), self._keys.generation()
-            if len(self._seen) >= MAX_REMEMBERED:
-                self._seen.clear()
-            self._seen[digest] = proof, generation
-        if self._now_ms() >= proof.expire_time_ms:
-            self._seen.pop(digest, None)
+        # Before the key is looked up: keys that change meanwhile have another number, and are asked again.
+        keys = self._keys.generation()
+        claims = self._claims(token, self._keys.key(_key_id(token)))
+        now_ms, expire_time_ms = self._now_ms(), _time_ms(claims["exp"]) + LEEWAY_MS
+        if now_ms < _time_ms(claims["nbf"]) - LEEWAY_MS:
+            raise NotProven("token-not-yet-valid")
+        subject = self._subject(claims)
+        if now_ms >= expire_time_ms:
             raise NotProven("expired-token")
-        return proof
+        return Proof(subject, expire_time_ms, keys=keys)
 
-    def _verified(self, token: str) -> Proof:
-        key = self._keys.key(_key_id(token))
+    def _claims(self, token: str, key: jwt.PyJWK) -> Mapping[str, Any]:
         try:
-            claims = jwt.decode(
+            found: Mapping[str, Any] = jwt.decode(
                 token,
                 key.key,
                 # The key decides the algorithm, never the token.
                 algorithms=[key.algorithm_name],
                 audience=self._provider.audience,
                 issuer=self._provider.issuer,
-                # The times are compared with the log's time below.
+                # The times are compared with the log's time above.
                 options={"require": REQUIRED, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
         except jwt.PyJWTError as error:
             raise NotProven(_SLUGS.get(type(error), "bad-token")) from error
         except (ValueError, TypeError, RecursionError) as error:
             raise NotProven("malformed-token") from error
-        if self._now_ms() < _time_ms(claims["nbf"]) - LEEWAY_MS:
-            raise NotProven("token-not-yet-valid")
-        return Proof(self._subject(claims), _time_ms(claims["exp"]) + LEEWAY_MS)
+        return found
 
     def _subject(self, claims: Mapping[str, Any]) -> Subject:
         name, groups = claims.get(self._provider.subject_claim), claims.get(self._provider.groups_claim, [])

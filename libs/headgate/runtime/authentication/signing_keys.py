@@ -1,10 +1,10 @@
 """The public keys of an identity provider: a JWKS from a file or a URL, kept for a bounded time."""
 
+import http.client
 import json
 import logging
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -63,6 +63,16 @@ class SigningKeys:
                 raise NotProven("keys-too-old")
         return self._generation
 
+    def present(self) -> int:
+        """The same without a wait: keys that are due are read meanwhile, in a thread of their own."""
+        now = self._monotonic()
+        age_seconds = now - self._read_at
+        if age_seconds > MAX_AGE_SECONDS:
+            raise NotProven("keys-too-old")
+        if age_seconds > REFRESH_SECONDS and self._begins(now):
+            threading.Thread(target=self._read_keys, name="signing-keys", daemon=True).start()
+        return self._generation
+
     def key(self, key_id: str) -> jwt.PyJWK:
         """The key with this id. Raises NotProven when there is none, and when all of them are too old."""
         self.generation()
@@ -75,16 +85,24 @@ class SigningKeys:
 
     def _refresh(self, now: float) -> None:
         """Reads the keys unless they were tried just now. A failure leaves those that are there."""
+        if self._begins(now):
+            self._read_keys()
+
+    def _begins(self, now: float) -> bool:
+        """Whether the keys are to be read now, by whoever asks. `_read_keys` ends it."""
         if now - self._tried_at < RETRY_SECONDS or not self._reading.acquire(blocking=False):
-            return
+            return False
+        self._tried_at = now
+        return True
+
+    def _read_keys(self) -> None:
         try:
-            self._tried_at = now
             text = self._read(self._source)
             if text != self._text:
                 self._keys, self._text = parse_keys(text), text
                 self._generation += 1
             self._read_at = self._monotonic()
-        except (KeysUnusable, OSError, urllib.error.URLError) as error:
+        except (KeysUnusable, OSError, http.client.HTTPException) as error:
             logger.warning("the keys of the identity provider cannot be read", extra={"why": str(error)})
         finally:
             self._reading.release()

@@ -42,7 +42,7 @@ _PROCESS = (
     Metric(
         "headgate_access_refusals_total",
         "counter",
-        (REGISTRY, TRAINER, EVALUATOR, DEPLOYER),
+        EVERY,
         "Calls refused because their caller has not proven who it is, or may not make them, by the reason.",
         ("why",),
         cap=24,

@@ -16,6 +16,8 @@ READERS = {
     "services/trainer/check.py": "runs an attempt without a log, which nobody else sees",
     "services/gateway/repository.py": "shows clients of Triton when a version last answered",
     "libs/headgate/cli/own_certificates.py": "renews what ends soon, as every reader of it decides",
+    "libs/headgate/client/login.py": "renews a token before it ends, and the provider counts from its answer",
+    "libs/headgate/cli/login.py": "notes when the token ends",
     "libs/headgate/cli/doctor_access.py": "says which certificates have ended, as every reader of them decides",
     "libs/headgate/cli/certificates.py": "says from when to when a certificate holds, as every reader of it decides",
     "libs/headgate/runtime/tls.py": "says that its certificate has ended, as callers say by their clocks",

@@ -26,6 +26,7 @@ VIEW = "tests/cli/test_view.py"
 FIRST_STEPS = "tests/examples/test_first_steps.py"
 
 ACCESS = "tests/cli/test_access.py"
+LOGIN = "tests/cli/test_login.py"
 AUTHENTICATION = "tests/registry/test_authentication.py"
 
 RUN_BY: dict[str, str] = {
@@ -40,6 +41,9 @@ RUN_BY: dict[str, str] = {
     "headgate access revoke --reason": ACCESS,
     "headgate token create --expires --models --role": AUTHENTICATION,
     "headgate token create --project --role": ACCESS,
+    "headgate login --client-id --issuer": LOGIN,
+    "headgate login --client-id --client-secret-file --issuer": LOGIN,
+    "headgate logout": LOGIN,
     "headgate token list": ACCESS,
     "headgate token revoke --reason": ACCESS,
     "headgate token secret": ACCESS,

@@ -20,6 +20,7 @@ from headgate.cli import (
     histories,
     init,
     keys,
+    login,
     logs,
     model_changes,
     models,
@@ -39,7 +40,7 @@ from headgate.cli import (
 )
 from headgate.cli.exit_codes import Exit, code_of_call, code_of_file, code_of_log, table
 from headgate.cli.printing import report, show
-from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, new_session, session, token_of, usage
+from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, new_session, session, token_of, token_of_login, usage
 from headgate.cli.times import wait_seconds
 from headgate.client.change_fields import ChangeFields
 from headgate.client.errors import failure
@@ -59,8 +60,13 @@ Without addresses, a command uses the services that `headgate up` runs in this f
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
+LogWait = Annotated[
+    float,
+    typer.Option(envvar="HEADGATE_LOG_WAIT_SECONDS", callback=wait_seconds, help="How long to wait for the log."),
+]
 TokenFile = Annotated[
-    str, typer.Option(envvar="HEADGATE_TOKEN_FILE", help="The file of your token; by default .headgate/token.")
+    str,
+    typer.Option(envvar="HEADGATE_TOKEN_FILE", help="The file of your token; by default that of headgate up or login."),
 ]
 
 
@@ -82,10 +88,7 @@ def options(
     evaluator: Annotated[str, typer.Option(envvar="HEADGATE_EVALUATOR", help="host:port of the evaluator.")] = "",
     deployer: Annotated[str, typer.Option(envvar="HEADGATE_DEPLOYER", help="host:port of the deployer.")] = "",
     log: Annotated[str, typer.Option(envvar="HEADGATE_LOG", help="The log: sqlite:///path or kafka://host:port.")] = "",
-    log_wait_seconds: Annotated[
-        float,
-        typer.Option(envvar="HEADGATE_LOG_WAIT_SECONDS", callback=wait_seconds, help="How long to wait for the log."),
-    ] = CLI_WAIT_SECONDS,
+    log_wait_seconds: LogWait = CLI_WAIT_SECONDS,
     actor: Annotated[
         str,
         typer.Option(envvar="HEADGATE_ACTOR", help="Your name for the log; by default the logged-in user."),
@@ -119,7 +122,10 @@ def options(
         tls = client_tls(tls_ca, tls_client_certificate, tls_client_key)
     except ClientTlsUnusable as error:
         usage(f"--tls-ca and --tls-client-*: {error}")
-    context.obj = new_session(addresses, log, log_wait_seconds, actor, fields, tls, token_of(token_file))
+    token = token_of(token_file)
+    # Whoever logs in again may have a login that has ended.
+    of_login = str if context.invoked_subcommand in ("login", "logout") else token_of_login
+    context.obj = new_session(addresses, log, log_wait_seconds, actor, fields, tls, token, of_login)
 
 
 def _report_unused(fields: ChangeFields) -> None:
@@ -190,6 +196,8 @@ app.add_typer(gateways.gateway, name="gateway")
 app.add_typer(prediction_log.prediction, name="prediction")
 app.add_typer(logs.log, name="log")
 app.add_typer(keys.keys, name="keys")
+app.command("login")(login.login)
+app.command("logout")(login.logout)
 app.add_typer(access.access, name="access")
 app.add_typer(tokens.token, name="token")
 app.add_typer(certificates.certificates, name="certificates")

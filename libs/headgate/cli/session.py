@@ -1,7 +1,7 @@
 """What all commands share: addresses, names, and how a failure ends a command."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -77,6 +77,18 @@ def session(context: typer.Context) -> Session:
     return found
 
 
+def token_of_login() -> str:
+    """The token of `headgate login`; empty when nobody is logged in. Raises CommandFailed."""
+    # Imported here, because the other commands need no client of HTTP.
+    from headgate.client.identity_provider import LoginFailed
+    from headgate.client.login import login_file, present_token
+
+    try:
+        return present_token(login_file())
+    except LoginFailed as error:
+        raise CommandFailed(str(error)) from error
+
+
 def new_session(
     addresses: Mapping[str, str],
     log: str,
@@ -85,13 +97,14 @@ def new_session(
     fields: ChangeFields | None = None,
     tls: ClientTls | None = None,
     token: str = "",
+    login: Callable[[], str] = token_of_login,
 ) -> Session:
     """A session with the given actor and addresses, by the name of the service. With `tls` it calls them with TLS.
 
     A missing address is taken from the `headgate up` in this folder; without one it is the default. The services of
-    this `headgate up` are called with its authority and its token without being told. A missing actor is the logged-in
-    user. A token goes to other machines with TLS alone. Raises CommandFailed for an address that is not host:port, and
-    AddressInvalid for that of a log.
+    this `headgate up` are called with its authority and its token without being told. Others get the token of `login`,
+    with TLS alone. A missing actor is the logged-in user. A token goes to other machines with TLS alone. Raises
+    CommandFailed for an address that is not host:port, and AddressInvalid for that of a log.
     """
     for name, address in addresses.items():
         if address and not is_address(address):
@@ -106,6 +119,8 @@ def new_session(
         tls = tls or running_tls(Path(HOME))
         # Without TLS another program could listen there, as on ports that `headgate up` does not hold just now.
         token = token or (kept_token(Path(HOME)) if tls else "")
+    elif tls and not token:
+        token = login()
     if token and tls is None:
         for name, address in known.items():
             refuse_readable(f"--{name}", address)

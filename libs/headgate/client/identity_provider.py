@@ -1,0 +1,226 @@
+"""Asks an identity provider for tokens: by a device code, by the secret of a machine, or by a refresh token.
+
+RFC 8628 (device codes), RFC 6749 (client credentials, refresh), OpenID Connect Discovery 1.0.
+"""
+
+import base64
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headgate.domain.address import is_loopback_url
+from headgate.domain.printable import printable
+
+CALL_SECONDS = 15.0
+MAX_BYTES = 1 << 20
+MAX_SHOWN = 300
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+USUAL_INTERVAL_SECONDS, LEAST_INTERVAL_SECONDS, SLOWER_SECONDS = 5.0, 0.2, 5.0
+"""Between two questions whether the person has agreed: when the provider names no time, at least, and more each time
+that it says slow_down."""
+MAX_DEVICE_SECONDS = 1_800.0
+"""How long a person may take to agree, whatever the provider says."""
+USUAL_TOKEN_SECONDS = 300
+"""How long a token holds whose provider does not say it."""
+
+
+class LoginFailed(Exception):
+    """There is no token. The message says why, and shows no secret."""
+
+
+class LoginEnded(LoginFailed):
+    """The provider takes the refresh token or the secret no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Where a provider takes requests."""
+
+    issuer: str
+    token_url: str
+    device_url: str
+    scopes: tuple[str, ...]
+    """Those that it says it knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCode:
+    """What a person agrees to in a browser, and how often to ask whether it was done."""
+
+    device_code: str
+    user_code: str
+    url: str
+    complete_url: str
+    seconds: float
+    interval_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A token for Headgate, for how long it holds, and what gets the next one."""
+
+    token: str
+    seconds: int
+    refresh_token: str = ""
+
+
+def discover(issuer: str) -> Provider:
+    """The provider with this name. Raises LoginFailed."""
+    _require_encrypted(issuer)
+    found = _call(urllib.request.Request(f"{issuer.rstrip('/')}/.well-known/openid-configuration"))
+    if found.get("issuer") != issuer:
+        raise LoginFailed(f"{issuer} says that it is {_shown(found.get('issuer'))}: use exactly the name that it has")
+    token_url, device_url = (str(found.get(name, "")) for name in ("token_endpoint", "device_authorization_endpoint"))
+    for url in (token_url, *([device_url] if device_url else ())):
+        _require_encrypted(url)
+    scopes = found.get("scopes_supported", [])
+    return Provider(issuer, token_url, device_url, tuple(map(str, scopes if isinstance(scopes, list) else [])))
+
+
+def begin_device_code(provider: Provider, client_id: str, scope: str, audience: str = "") -> DeviceCode:
+    """Asks for a code for a person. Raises LoginFailed."""
+    if not provider.device_url:
+        raise LoginFailed(f"{provider.issuer} has no login by device code")
+    found = _post(provider.device_url, {"client_id": client_id, "scope": scope, "audience": audience})
+    try:
+        return DeviceCode(
+            str(found["device_code"]),
+            str(found["user_code"]),
+            str(found["verification_uri"]),
+            str(found.get("verification_uri_complete", "")),
+            min(float(found.get("expires_in", MAX_DEVICE_SECONDS)), MAX_DEVICE_SECONDS),
+            max(float(found.get("interval", USUAL_INTERVAL_SECONDS)), LEAST_INTERVAL_SECONDS),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise LoginFailed(f"{provider.device_url} has answered without a device code: {error}") from error
+
+
+def await_device_code(
+    provider: Provider, client_id: str, code: DeviceCode, pause: Callable[[float], None], monotonic: Callable[[], float]
+) -> Tokens:
+    """Asks until the person has agreed. Raises LoginFailed when it refuses, or the code has ended."""
+    ends_at, interval = monotonic() + code.seconds, code.interval_seconds
+    form = {"grant_type": DEVICE_CODE, "device_code": code.device_code, "client_id": client_id}
+    why = "nobody has agreed"
+    while monotonic() < ends_at:
+        pause(interval)
+        try:
+            answer = _post(provider.token_url, form)
+        except _Refused as refused:
+            if refused.code not in ("authorization_pending", "slow_down"):
+                raise
+            interval += SLOWER_SECONDS if refused.code == "slow_down" else 0
+        except LoginFailed as failed:  # the network may come back while the person still reads
+            interval, why = interval + SLOWER_SECONDS, str(failed)
+        else:
+            return tokens_of(answer)
+    raise LoginFailed(f"the code has ended: {why}")
+
+
+def ask_as_machine(token_url: str, client_id: str, secret: str, scope: str, audience: str) -> Tokens:
+    """A token by client credentials. Raises LoginFailed."""
+    form = {"grant_type": "client_credentials", "scope": scope, "audience": audience}
+    return tokens_of(_ending(token_url, form, (client_id, secret)))
+
+
+def refresh(token_url: str, client_id: str, refresh_token: str) -> Tokens:
+    """The next token. The provider may give another refresh token with it. Raises LoginFailed."""
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "client_id": client_id}
+    found = tokens_of(_ending(token_url, form))
+    return Tokens(found.token, found.seconds, found.refresh_token or refresh_token)
+
+
+def tokens_of(answer: Mapping[str, Any]) -> Tokens:
+    """What an answer of the provider gives: the access token where it is a signed one, else the id token.
+
+    Pure. Raises LoginFailed.
+    """
+    found = [str(answer.get(name, "")) for name in ("access_token", "id_token")]
+    token = next((each for each in found if each.count(".") == 2), "")
+    if not token:
+        raise LoginFailed("the provider gave no signed token: have it sign access tokens, or ask for the scope openid")
+    seconds = answer.get("expires_in", USUAL_TOKEN_SECONDS)
+    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return Tokens(token, int(seconds) if known else USUAL_TOKEN_SECONDS, str(answer.get("refresh_token", "")))
+
+
+def subject_in(token: str) -> str:
+    """Whom a signed token names, for the person who reads it: only services verify it. Pure."""
+    payload = token.split(".")[1]
+    try:
+        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return str(found["sub"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "somebody whose name the token does not say"
+
+
+class _Refused(LoginFailed):
+    """The provider's own word for the refusal is in `code`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _ending(url: str, form: Mapping[str, str], client: tuple[str, str] | None = None) -> dict[str, Any]:
+    """Like `_post`. Raises LoginEnded when what was shown holds no longer."""
+    try:
+        return _post(url, form, client)
+    except _Refused as refused:
+        if refused.code in ("invalid_grant", "invalid_client", "unauthorized_client"):
+            raise LoginEnded(str(refused)) from refused
+        raise
+
+
+def _post(url: str, form: Mapping[str, str], client: tuple[str, str] | None = None) -> dict[str, Any]:
+    request = urllib.request.Request(url, urllib.parse.urlencode({k: v for k, v in form.items() if v}).encode())
+    if client is not None:
+        pair = ":".join(urllib.parse.quote_plus(each) for each in client)
+        request.add_header("authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
+    return _call(request)
+
+
+def _call(request: urllib.request.Request) -> dict[str, Any]:
+    request.add_header("accept", "application/json")
+    opener = urllib.request.build_opener(_NoRedirect)
+    where = request.full_url
+    try:
+        with opener.open(request, timeout=CALL_SECONDS) as answer:
+            return _parsed(answer.read(MAX_BYTES), where)
+    except urllib.error.HTTPError as error:
+        with error:
+            found = _parsed(error.read(MAX_BYTES), f"{where} ({error.code})")
+        code = _shown(found.get("error", error.code))
+        why = _shown(found.get("error_description", ""))
+        raise _Refused(code, f"{where}: {code}{': ' if why else ''}{why}") from error
+    except OSError as error:
+        raise LoginFailed(f"{where}: {getattr(error, 'reason', '') or error}") from error
+
+
+def _parsed(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise LoginFailed(f"{where} has answered with no JSON") from error
+    if not isinstance(found, dict):
+        raise LoginFailed(f"{where} has answered with no JSON object")
+    return found
+
+
+def _require_encrypted(url: str) -> None:
+    """Raises LoginFailed for an address to which a secret must not go."""
+    if not (url.startswith("https://") or is_loopback_url(url)):
+        raise LoginFailed(f"{_shown(url)}: expected a URL with https; http is for loopback alone")
+
+
+def _shown(text: object) -> str:
+    return printable(str(text))[:MAX_SHOWN]
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Follows nothing: a secret goes to the named address alone."""

@@ -1,7 +1,7 @@
 """Reads the accepted records of streams, page by page or as a watch."""
 
 import queue
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import grpc
@@ -15,6 +15,7 @@ from headgate.log import topics
 from headgate.log.envelope import digest
 from headgate.log.port import PARTITIONS, EventLog, LogError, Record
 from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.access_check import readable_in
 from headgate.runtime.rpc.names import bad_field
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -113,24 +114,27 @@ class History:
         and when all watches are taken.
         """
         backlog = _Backlog()
+        may_read = readable_in(context)
 
         def listen(record: Record, lifecycle: facts.LifecycleRecord) -> None:
-            if not request.stream or lifecycle.stream == request.stream:
+            if request.stream in ("", lifecycle.stream) and may_read(lifecycle.stream):
                 backlog.put(record, lifecycle)
 
         with self._watches.slot():
             with self._fold.lock:
                 self._check(request)
-                past = [] if request.from_now and not request.after else self._past(request)
+                past = [] if request.from_now and not request.after else self._past(request, may_read)
                 self._fold.on_accepted(listen)
             try:
                 for record in self._records(past):
-                    yield registry_service.WatchHistoryResponse(record=record)
+                    if may_read(record.record.stream):
+                        yield registry_service.WatchHistoryResponse(record=record)
                 while self._watches.is_open(context) and not backlog.overrun:
-                    try:
-                        yield registry_service.WatchHistoryResponse(record=backlog.take(WAIT_SECONDS))
-                    except queue.Empty:
-                        continue
+                    with suppress(queue.Empty):
+                        record = backlog.take(WAIT_SECONDS)
+                        # The grant may have ended since the record came.
+                        if may_read(record.record.stream):
+                            yield registry_service.WatchHistoryResponse(record=record)
                 if backlog.overrun:
                     rule = (
                         f"the watcher fell {MAX_BACKLOG} records or {MAX_BACKLOG_BYTES} bytes behind;"
@@ -150,9 +154,9 @@ class History:
             if position.offset < FROM_THE_BEGINNING:
                 raise bad_field("after", f"offset {position.offset}", f"offsets from {FROM_THE_BEGINNING} on")
 
-    def _past(self, request: registry_service.WatchHistoryRequest) -> list[Place]:
+    def _past(self, request: registry_service.WatchHistoryRequest, may_read: Callable[[str], bool]) -> list[Place]:
         after = {position.partition: position.offset for position in request.after}
-        streams = self._fold.streams.values()
+        streams = [stream for stream in self._fold.streams.values() if may_read(stream.name)]
         return sorted(
             (stream.partition, offset)
             for stream in streams

@@ -1,7 +1,7 @@
 """Answers lists and searches.
 
-What belongs to one model comes from the fold. What belongs to all models comes from the view if it is as new as the
-fold, otherwise from the fold.
+What belongs to one model comes from the fold, and so does all that a caller gets who may not see every model. What
+belongs to all models comes from the view if it is as new as the fold, otherwise from the fold.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import grpc
 
+from headgate.access.sight import Sight
 from headgate.domain.refusal import INVALID
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.names import model_in
@@ -51,8 +52,8 @@ class Search:
         self._view = view
         self._count = count
 
-    def models(self, request: registry_service.ListModelsRequest) -> Page:
-        """Models by filter and order. Raises RpcRefused."""
+    def models(self, request: registry_service.ListModelsRequest, sight: Sight) -> Page:
+        """Models in sight, by filter and order. Raises RpcRefused."""
         return self._find(
             query_of(
                 Kind.MODEL,
@@ -60,11 +61,12 @@ class Search:
                 order_by=request.order_by,
                 page_size=request.page_size,
                 page_token=request.page_token,
-            )
+            ),
+            sight,
         )
 
-    def in_parent(self, kind: Kind, request: Any) -> Page:
-        """Versions or releases of one model, or of all models, by filter and order. Raises RpcRefused."""
+    def in_parent(self, kind: Kind, request: Any, sight: Sight) -> Page:
+        """Versions or releases of one model, or of all in sight, by filter and order. Raises RpcRefused."""
         query = self.scoped(
             kind,
             request.parent,
@@ -73,7 +75,7 @@ class Search:
             page_size=request.page_size,
             page_token=request.page_token,
         )
-        return self._find(query)
+        return self._find(query, sight)
 
     def scoped(self, kind: Kind, parent: str, **query: Any) -> Query:
         """The query for models/{model}, which must exist, or for models/-, which is all models. Raises RpcRefused."""
@@ -83,18 +85,18 @@ class Search:
                 self._requests.model(model, "parent")
         return query_of(kind, model=model, **query)
 
-    def _find(self, query: Query) -> Page:
+    def _find(self, query: Query, sight: Sight) -> Page:
         fold = self._requests.fold
         with fold.lock:
             accepted = dict(fold.accepted)
-        # Within one model, the fold finds a page sooner than a request reaches Redis.
-        view = None if query.model else self._view
+        # Within one model, the fold finds a page sooner than a request reaches Redis. The view knows no callers.
+        view = self._view if not query.model and sight.is_whole else None
         from_view = view.find(query, accepted) if view is not None else None
         self._count("fold" if from_view is None else "view")
         if from_view is not None:
             return _page(query, _within_page_bytes(query, from_view[0]), resources.READ_SOURCE_VIEW, from_view[1])
         with fold.lock:
-            answer = _within_page_bytes(query, self._indexed.find(query))
+            answer = _within_page_bytes(query, self._indexed.find(query, sight))
             copied = Answer([copy_of(resource) for resource in answer.resources], answer.next)
             return _page(query, copied, resources.READ_SOURCE_FOLD, fold.accepted)
 

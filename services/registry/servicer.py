@@ -7,6 +7,7 @@ import grpc
 
 from headgate.domain.names import model_stream, split_alias, version_name
 from headgate.lifecycle.digest import fold_digest
+from headgate.runtime.rpc.access_check import readable_in, sight_in
 from headgate.runtime.rpc.names import checked_model, model_in, version_in
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -47,13 +48,14 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def ListModels(
         self, request: registry_service.ListModelsRequest, context: grpc.ServicerContext
     ) -> registry_service.ListModelsResponse:
-        page = self._search.models(request)
+        page = self._search.models(request, sight_in(context))
         return registry_service.ListModelsResponse(models=page.matches, next_page_token=page.token, read=page.mark)
 
     def WatchModels(
         self, request: registry_service.WatchModelsRequest, context: grpc.ServicerContext
     ) -> Iterator[registry_service.WatchModelsResponse]:
-        watch = ResourceWatch(self._requests.fold, query_of(Kind.MODEL, filter_text=request.filter))
+        query = query_of(Kind.MODEL, filter_text=request.filter)
+        watch = ResourceWatch(self._requests.fold, query, readable_in(context))
         for change, model, positions in watch.run(self._watches, context):
             yield registry_service.WatchModelsResponse(
                 change=change, model=model, positions=history_positions(positions)
@@ -101,14 +103,15 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def ListVersions(
         self, request: registry_service.ListVersionsRequest, context: grpc.ServicerContext
     ) -> registry_service.ListVersionsResponse:
-        page = self._search.in_parent(Kind.VERSION, request)
+        page = self._search.in_parent(Kind.VERSION, request, sight_in(context))
         return registry_service.ListVersionsResponse(versions=page.matches, next_page_token=page.token, read=page.mark)
 
     def WatchVersions(
         self, request: registry_service.WatchVersionsRequest, context: grpc.ServicerContext
     ) -> Iterator[registry_service.WatchVersionsResponse]:
         query = self._search.scoped(Kind.VERSION, request.parent, filter_text=request.filter)
-        for change, version, positions in ResourceWatch(self._requests.fold, query).run(self._watches, context):
+        watch = ResourceWatch(self._requests.fold, query, readable_in(context))
+        for change, version, positions in watch.run(self._watches, context):
             yield registry_service.WatchVersionsResponse(
                 change=change, version=version, positions=history_positions(positions)
             )

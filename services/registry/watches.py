@@ -4,12 +4,13 @@ The limit leaves threads for other calls.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import grpc
 
+from headgate.domain.names import model_stream
 from headgate.domain.state import ModelState
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import Record
@@ -74,11 +75,17 @@ class Change(NamedTuple):
 
 
 class ResourceWatch:
-    """Sends the resources that match a query's scope and filter, then their changes."""
+    """Sends the resources that match a query's scope and filter, then their changes.
 
-    def __init__(self, fold: LifecycleFold, query: Query) -> None:
+    `may_read` says of a stream whether the caller may read it now. What it may not read any more has left.
+    """
+
+    def __init__(
+        self, fold: LifecycleFold, query: Query, may_read: Callable[[str], bool] = lambda stream: True
+    ) -> None:
         self._fold = fold
         self._query = query
+        self._may_read = may_read
         self._pending: dict[ResourceRef, None] = {}
         self._changed = threading.Event()
         self._sent: set[ResourceRef] = set()
@@ -103,8 +110,16 @@ class ResourceWatch:
     def _listen(self, _: Record, record: facts.LifecycleRecord) -> None:
         state = self._fold.streams[record.stream].state
         if isinstance(state, ModelState) and self._query.model in ("", state.name):
-            self._pending.update((ref, None) for ref in touched(state, record) if ref.kind is self._query.kind)
-            self._changed.set()
+            # Who may read a model may depend on its labels.
+            refs = refs_of(state) if record.HasField("model_labelled") else touched(state, record)
+            refs = [ref for ref in refs if ref.kind is self._query.kind and self._concerns(record.stream, ref)]
+            self._pending.update(dict.fromkeys(refs))
+            if refs:
+                self._changed.set()
+
+    def _concerns(self, stream: str, ref: ResourceRef) -> bool:
+        """Whether the caller was sent this resource, or may be. What others do does not wake the watch."""
+        return ref in self._sent or self._may_read(stream)
 
     def _models(self) -> list[ModelState]:
         if not self._query.model:
@@ -153,13 +168,18 @@ class ResourceWatch:
         resource = self._resource(ref)
         if resource is None:
             return None
+        if not self._may_read(model_stream(ref.model)):
+            gone = type(resource)(name=resource.name)
+            return (registry_service.RESOURCE_CHANGE_LEFT, gone) if ref in self._sent else None
         if self._query.filter.matches(resource):
             return registry_service.RESOURCE_CHANGE_CHANGED, copy_of(resource)
         return (registry_service.RESOURCE_CHANGE_LEFT, copy_of(resource)) if ref in self._sent else None
 
     def _matching(self, ref: ResourceRef) -> Resource | None:
         resource = self._resource(ref)
-        return resource if resource is not None and self._query.filter.matches(resource) else None
+        if resource is None or not self._may_read(model_stream(ref.model)):
+            return None
+        return resource if self._query.filter.matches(resource) else None
 
     def _resource(self, ref: ResourceRef) -> Resource | None:
         state = self._fold.models.get(ref.model)

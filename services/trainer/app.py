@@ -148,7 +148,7 @@ class Trainer:
         servicer = TrainerServicer(self._attempts, LogReading(self._fold, self._tools.store, self._attempts))
         worker_services_grpc.add_TrainerServiceServicer_to_server(servicer, server)
         uploads = Uploads(self._tools.store, self._tools.scratch / "uploads", self._data)
-        worker_services_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(uploads), server)
+        worker_services_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(uploads, self._fold), server)
 
 
 def hidden(settings: Settings) -> tuple[Path, ...]:

@@ -1,15 +1,18 @@
 """ArtifactService: the files of versions that are imported."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import grpc
 
+from headgate.lifecycle.follower import LifecycleFold
+from headgate.runtime.rpc.access_check import readable_in, sight_in
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.watchdog import Watchdog
-from services.trainer.uploads import Uploads
+from services.trainer.purges import names_blob
+from services.trainer.uploads import Uploads, no_blob
 
 UPLOAD_SECONDS = 1800.0
 """The longest that one upload may take."""
@@ -18,12 +21,24 @@ SILENCE_SECONDS = 60.0
 
 
 class ArtifactServicer(worker_services_grpc.ArtifactServiceServicer):
-    def __init__(self, uploads: Uploads, silence_seconds: float = SILENCE_SECONDS) -> None:
+    def __init__(
+        self, uploads: Uploads, fold: LifecycleFold | None = None, silence_seconds: float = SILENCE_SECONDS
+    ) -> None:
+        """Who may not publish every model learns of a blob when a version of a model that it may publish names it."""
         self._uploads = uploads
+        self._fold = fold
         self._silence_seconds = silence_seconds
 
     def GetBlob(self, request: worker_services.GetBlobRequest, context: grpc.ServicerContext) -> worker_services.Blob:
+        if not sight_in(context).is_whole and not self._names(request.sha256, readable_in(context)):
+            raise no_blob(request.sha256)
         return self._uploads.find(request.sha256)
+
+    def _names(self, sha256: str, may_read: Callable[[str], bool]) -> bool:
+        if self._fold is None:
+            return False
+        with self._fold.lock:
+            return names_blob(self._fold.models, sha256, may_read)
 
     def UploadBlob(
         self, request_iterator: Iterator[worker_services.UploadBlobRequest], context: grpc.ServicerContext

@@ -4,11 +4,11 @@ The record of a version names the files of its artifact, exactly as the signed m
 share files, because equal bytes are stored once: a file goes only when no version that is not purged names it.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from headgate.domain.model import ModelState
-from headgate.domain.names import split_numbered, version_name
+from headgate.domain.names import model_stream, split_numbered, version_name
 from headgate.domain.versions import is_purged
 from headgate.v1 import resources_pb2 as resources
 from services.trainer.attempt import checkpoints
@@ -60,6 +60,12 @@ def needed_blobs(models: Mapping[str, ModelState]) -> frozenset[str]:
     return frozenset(
         sha256 for _, version in _named_versions(models) if not is_purged(version) for sha256 in _blobs(version)
     )
+
+
+def names_blob(models: Mapping[str, ModelState], sha256: str, may_read: Callable[[str], bool]) -> bool:
+    """Whether a version names the blob of a model whose stream may be read."""
+    seen = (state for state in models.values() if may_read(model_stream(state.name)))
+    return any(sha256 in _blobs(version) for state in seen for version in state.versions.values())
 
 
 def settled_uploads(needed: Container[str], uploaded_at_ms: Mapping[str, int], before_ms: int) -> SettledUploads:

@@ -6,6 +6,7 @@ import grpc
 
 from headgate.domain.names import model_stream
 from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.access_check import readable_in
 from headgate.runtime.rpc.names import version_in
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
@@ -23,7 +24,12 @@ class TrainerServicer(worker_services_grpc.TrainerServiceServicer):
     def ListAttempts(
         self, request: worker_services.ListAttemptsRequest, context: grpc.ServicerContext
     ) -> worker_services.ListAttemptsResponse:
-        return worker_services.ListAttemptsResponse(attempts=self._attempts.listed())
+        may_read = readable_in(context)
+        attempts = self._attempts.listed()
+        shown = [each for each in attempts if may_read(model_stream(each.model))]
+        return worker_services.ListAttemptsResponse(
+            attempts=shown, busy_elsewhere=any(each.running for each in attempts if each not in shown)
+        )
 
     def WatchEpochs(
         self, request: worker_services.WatchEpochsRequest, context: grpc.ServicerContext

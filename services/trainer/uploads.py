@@ -53,8 +53,7 @@ class Uploads:
             if size is not None:
                 upload_marks.renew(self._store, sha256)
         if size is None:
-            rule = f"the artifact store has no blob {sha256[:MAX_SHOWN_CHARACTERS]}"
-            raise RpcRefused(grpc.StatusCode.NOT_FOUND, "not-found", rule, "sha256")
+            raise no_blob(sha256)
         return worker_services.Blob(sha256=sha256, size_bytes=size)
 
     def take(self, requests: Iterator[worker_services.UploadBlobRequest]) -> worker_services.Blob:
@@ -93,6 +92,12 @@ class Uploads:
             yield
         finally:
             self._places.release()
+
+
+def no_blob(sha256: str) -> RpcRefused:
+    """The refusal for a blob that is not there, or of which the caller may not know."""
+    rule = f"the artifact store has no blob {sha256[:MAX_SHOWN_CHARACTERS]}"
+    return RpcRefused(grpc.StatusCode.NOT_FOUND, "not-found", rule, "sha256")
 
 
 def checked_header(first: worker_services.UploadBlobRequest) -> worker_services.UploadBlobRequest:

@@ -12,12 +12,13 @@ from headgate.access.table import TABLE, Row, Scope, row_of
 ADA = Subject("ada", Kind.PERSON, How.JWT, ("risk",))
 FRAUD = Target("fraud", NONE, {"team": "risk"})
 IN_PRODUCTION = Target("fraud", "production", {"team": "risk"})
-GET_MODEL, CREATE_VERSION, LIST_MODELS, PROMOTE, ABORT_RELEASE, INFER, LOG_TIME = (
+GET_MODEL, CREATE_VERSION, LIST_MODELS, FOLD_DIGEST, PROMOTE, ABORT_RELEASE, INFER, LOG_TIME = (
     row_of(path)
     for path in (
         "/headgate.v1.RegistryService/GetModel",
         "/headgate.v1.RegistryService/CreateVersion",
         "/headgate.v1.RegistryService/ListModels",
+        "/headgate.v1.RegistryService/GetFoldDigest",
         "/headgate.v1.ReleaseService/PromoteRelease",
         "/headgate.v1.ReleaseService/AbortRelease",
         "/inference.GRPCInferenceService/ModelInfer",
@@ -70,10 +71,13 @@ def test_a_grant_for_an_environment_holds_for_releases_into_it_alone():
     assert reason(GET_MODEL, FRAUD, production) is Reason.NO_GRANT, "a model is in no environment"
 
 
-def test_a_list_of_all_models_needs_a_grant_for_all_of_them():
-    assert reason(LIST_MODELS, Target(ALL), grant(Role.VIEWER, "fraud")) is Reason.NO_GRANT
-    assert reason(LIST_MODELS, Target(ALL), grant(Role.VIEWER, "f*")) is Reason.NO_GRANT
-    assert reason(LIST_MODELS, Target(ALL), grant(Role.VIEWER)) is None
+def test_a_list_needs_a_grant_for_something_and_a_digest_of_all_one_for_everything():
+    for viewer in (grant(Role.VIEWER, "fraud"), grant(Role.VIEWER, "f*"), grant(Role.VIEWER)):
+        assert reason(LIST_MODELS, Target(), viewer) is None
+    assert reason(LIST_MODELS, Target()) is Reason.NO_GRANT
+    assert reason(LIST_MODELS, Target(), grant(Role.PREDICTOR)) is Reason.NO_GRANT
+    assert reason(FOLD_DIGEST, EVERYTHING, grant(Role.VIEWER, "f*")) is Reason.NO_GRANT
+    assert reason(FOLD_DIGEST, EVERYTHING, grant(Role.VIEWER)) is None
 
 
 def test_a_deny_overrides_every_allow_and_takes_only_what_its_role_adds():
@@ -83,9 +87,11 @@ def test_a_deny_overrides_every_allow_and_takes_only_what_its_role_adds():
     assert reason(CREATE_VERSION, Target("churn"), *held) is None
 
 
-def test_a_deny_of_one_model_also_forbids_the_list_of_all():
+def test_a_deny_of_one_model_leaves_the_list_and_forbids_the_digest_of_all():
     held = (grant(Role.VIEWER), grant(Role.VIEWER, "fraud", deny=True))
-    assert reason(LIST_MODELS, Target(ALL), *held) is Reason.DENIED
+    assert reason(LIST_MODELS, Target(), *held) is None
+    assert reason(FOLD_DIGEST, EVERYTHING, *held) is Reason.DENIED
+    assert reason(LIST_MODELS, Target(), grant(Role.VIEWER), grant(Role.VIEWER, deny=True)) is Reason.DENIED
 
 
 def test_a_group_holds_grants_for_its_members():
@@ -157,8 +163,9 @@ def test_a_decision_is_what_its_definition_says(subject: Subject, held: list[Gra
     mine = grants.of(subject)
     rights = [(each, RIGHTS[each.role]) for each in mine]
     denied = any(each.deny and row.action in right.own and each.touches(target) for each, right in rights)
+    shows = row.scope is Scope.ANYWHERE or (row.scope in (Scope.VISIBLE, Scope.STREAMS) and target == Target())
     allowed = any(
-        not each.deny and row.action in right.own | right.also and (row.scope is Scope.ANYWHERE or each.covers(target))
+        not each.deny and row.action in right.own | right.also and (shows or each.covers(target))
         for each, right in rights
     )
     got = decide(subject, grants, row, target)

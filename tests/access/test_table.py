@@ -42,6 +42,13 @@ def test_every_method_has_exactly_one_row():
     assert sorted(path for path, _ in methods()) == sorted(TABLE.keys() - OF_NEWER_LIBRARIES)
 
 
+def test_each_method_that_shows_a_part_is_known_to_a_test_of_what_it_shows():
+    """tests/registry/test_tenants.py has those of the registry, tests/runtime/rpc/test_shown_parts.py the others."""
+    parts = {path.rpartition("/")[2] for path, row in TABLE.items() if row.scope in (Scope.VISIBLE, Scope.STREAMS)}
+    of_the_registry = {"ListModels", "WatchModels", "ListVersions", "WatchVersions", "ListReleases", "WatchHistory"}
+    assert parts == of_the_registry | {"ListAttempts", "ListPilots"}
+
+
 def test_every_service_of_the_protos_is_walked():
     text = "".join(path.read_text() for path in (ROOT / "protos").rglob("*.proto"))
     walked = {path.split("/")[1].rpartition(".")[2] for path, _ in methods()}

@@ -23,7 +23,15 @@ from tests.deployer.world import World
 AT_MS = 1_700_000_000_000
 MINUTE_MS = 60_000
 CLOSED = "127.0.0.1:1"
-NO_ATTEMPTS: Answer[Any] = Answer(())
+NO_ATTEMPTS: Answer[Any] = Answer(worker_services.ListAttemptsResponse())
+
+
+def attempts(
+    *found: worker_services.TrainingAttempt, elsewhere: bool = False
+) -> Answer[worker_services.ListAttemptsResponse]:
+    return Answer(worker_services.ListAttemptsResponse(attempts=found, busy_elsewhere=elsewhere))
+
+
 EPOCH = telemetry.EpochMeasured(epoch=3, epochs=40)
 
 Headgate = Callable[..., tuple[int, str, str]]
@@ -152,9 +160,9 @@ def test_a_version_that_a_trainer_works_on_names_the_stage(
         )
 
     waiting = version(build, attempt=2)
-    assert build_wait(waiting, Answer((at(2),)), AT_MS) == f"{expected}; trainer-0 has worked on it for 4 min"
+    assert build_wait(waiting, attempts(at(2)), AT_MS) == f"{expected}; trainer-0 has worked on it for 4 min"
     for of_another_attempt in (at(1), at(2, running=False)):
-        shown = build_wait(waiting, Answer((of_another_attempt,)), AT_MS)
+        shown = build_wait(waiting, attempts(of_another_attempt), AT_MS)
         assert shown == build_wait(waiting, NO_ATTEMPTS, AT_MS)
 
 
@@ -164,7 +172,7 @@ def test_a_version_without_epochs_names_none():
     built.configuration.code.kind = "onnx"
     imported = version("TRAINING", upload=facts.Upload())
     for each in (built, imported):
-        assert build_wait(each, Answer((attempt,)), AT_MS) == "its training; trainer-0 has worked on it for 4 min"
+        assert build_wait(each, attempts(attempt), AT_MS) == "its training; trainer-0 has worked on it for 4 min"
 
 
 def test_a_version_that_nobody_has_claimed_names_what_the_trainer_is_busy_with():
@@ -172,10 +180,14 @@ def test_a_version_that_nobody_has_claimed_names_what_the_trainer_is_busy_with()
         model="fraud", version=2, stage=facts.STAGE_TESTS, running=True, started_at_ms=AT_MS - 4 * MINUTE_MS
     )
     ended = worker_services.TrainingAttempt(model="fraud", version=1)
-    busy = Answer((ended, attempt))
+    busy = attempts(ended, attempt)
     assert build_wait(version(), busy, AT_MS) == "the trainer, which is busy with fraud/2 (tests, for 4 min)"
-    assert build_wait(version(), Answer((ended,)), AT_MS) == "a trainer to claim it"
-    unknown = build_wait(version(), Answer((), "the trainer cannot be reached at here:1"), AT_MS)
+    assert build_wait(version(), attempts(ended), AT_MS) == "a trainer to claim it"
+    hidden = attempts(ended, elsewhere=True)
+    assert build_wait(version(), hidden, AT_MS) == "the trainer, which is busy with a version that you may not read"
+    unknown = build_wait(
+        version(), Answer(worker_services.ListAttemptsResponse(), "the trainer cannot be reached at here:1"), AT_MS
+    )
     assert unknown == "a trainer; whether one is busy is unknown, because the trainer cannot be reached at here:1"
 
 

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headgate.access.grants import Bound
+from headgate.access.sight import WHOLE, Sight
 from headgate.domain import model
 from headgate.domain.fact import FIELD_OF
 from headgate.domain.state import ModelState
 from headgate.v1 import facts_pb2 as facts
-from headgate.view import indexed
+from headgate.view import indexed, kind_index
 from headgate.view.fields import Kind, Resource
 from headgate.view.folded import find
 from headgate.view.kind_index import KindIndex
@@ -39,6 +41,8 @@ class Indexed:
             model.evolve(state, fact, stamp(self._sequence, at_ms or self._sequence))  # type: ignore[arg-type]
             record = facts.LifecycleRecord(**{FIELD_OF[type(fact).__name__]: fact})  # type: ignore[arg-type]
             indexed.put_all(self.kinds, self.models, touched(state, record))
+            if record.HasField("model_labelled"):
+                indexed.forget_labels(self.kinds)
 
     def step(self, name: str, what: str, value: int) -> None:
         """One thing that happens to a model, as far as its state allows it."""
@@ -60,18 +64,22 @@ class Indexed:
         elif what == "release" and state is not None and not state.releases:
             self.fold(name, *built(count + 1), gate(count + 1), requested(1, count + 1), started(1), ready(1))
 
-    def pages(self, query: Query) -> list[str]:
+    def pages(self, query: Query, sight: Sight = WHOLE) -> list[str]:
         seen: list[str] = []
         while True:
-            page = indexed.find(self.kinds[query.kind], query)
+            page = indexed.find(self.kinds[query.kind], query, sight)
             assert len(page.resources) <= query.size
+            assert page.next is None or self.in_sight(sight).keys() >= {page.next.id.partition("/")[0]}
             seen += ids(page)
             if page.next is None:
                 return seen
             query = replace(query, after=page.next)
 
-    def scanned(self, query: Query) -> list[str]:
-        return ids(find(self.models, replace(query, size=1_000)))
+    def in_sight(self, sight: Sight) -> dict[str, ModelState]:
+        return {name: state for name, state in self.models.items() if sight.sees(name, state.model.labels)}
+
+    def scanned(self, query: Query, sight: Sight = WHOLE) -> list[str]:
+        return ids(find(self.in_sight(sight), replace(query, size=1_000)))
 
 
 VERSION_FILTERS = (
@@ -99,8 +107,20 @@ QUERIES = [
     *((Kind.MODEL, *each) for each in product([""], ("", "labels.team = risk", "name = m*"), ("", "create_time"))),
     *((Kind.MODEL, "", text, "latest_version desc") for text in ("", "latest_version > 1", "name = m1")),
 ]
+SIGHTS = tuple(
+    Sight(frozenset(map(Bound, allowed)), frozenset(map(Bound, denied)))
+    for allowed, denied in (
+        (["m1"], []),
+        (["m0*"], []),
+        (["p.*"], []),
+        (["default.*"], ["m0"]),
+        (["*"], ["team=risk"]),
+        (["team=risk", "p.*"], []),
+        ([], []),
+    )
+)
 STEPS = ("create", "create", "build", "pass", "label", "tag", "tag", "quarantine", "release")
-steps = st.tuples(st.sampled_from(["m0", "m1", "m0-b"]), st.sampled_from(STEPS), st.integers(0, 7))
+steps = st.tuples(st.sampled_from(["m0", "m1", "m0-b", "p.m0"]), st.sampled_from(STEPS), st.integers(0, 7))
 
 
 @pytest.mark.parametrize("limits", [{}, {"MAX_GATHERED": 0, "MAX_LOOKED_AT": 3, "MAX_READ": 2}], ids=["usual", "tight"])
@@ -119,6 +139,8 @@ def test_indexes_answer_as_a_scan_does_after_any_history(
             size = data.draw(st.integers(1, 4))
             query = new_query(kind, model=scope, filter_text=text, order_by=order, page_size=size)
             assert state.pages(query) == state.scanned(query), query
+            sight = data.draw(st.sampled_from(SIGHTS))
+            assert state.pages(query, sight) == state.scanned(query, sight), (query, sight)
 
 
 class Counting(KindIndex):
@@ -178,14 +200,39 @@ def test_a_page_continues_at_its_place_while_versions_are_created() -> None:
     assert [version.version for version in (*first.resources, *second.resources)] == [7, 6, 5, 4, 3, 2]
 
 
-def _versions(count: int) -> Counting:
+@pytest.mark.parametrize("order", ["", "update_time", "name desc", "metrics.auc"])
+def test_a_page_in_sight_reads_nothing_of_the_models_of_others(order: str) -> None:
+    index, sight = _versions(300, others=("other.a", "other.b")), Sight(frozenset({Bound("default.*")}))
+    query = new_query(Kind.VERSION, order_by=order, page_size=10)
+    indexed.find(index, query, sight)
+    index.read = 0
+    page = indexed.find(index, query, sight)
+    assert all(resource.name.startswith("models/fraud/") for resource in page.resources)
+    assert index.read <= 2 * (query.size + 2)
+
+
+def test_sights_are_bounded_and_the_one_used_least_recently_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kind_index, "MAX_SIGHTS", 3)
+    index, query = _versions(40, others=("other.a",)), new_query(Kind.VERSION, page_size=3)
+    for _ in range(2):
+        for number in range(5):
+            sight = Sight(frozenset({Bound("other.*"), Bound(f"nothing-{number}")}))
+            assert len(indexed.find(index, query, sight).resources) == 3
+
+
+def _versions(count: int, others: tuple[str, ...] = ()) -> Counting:
     state = ModelState("fraud")
     for number in range(1, count + 1):
         model.evolve(state, created(number), stamp(number, number))
     for number in range(10, 30):
         model.evolve(state, facts.VersionTagged(version=number, key="team", value="risk"), stamp(count + number, 1))
     index = Counting(Kind.VERSION)
-    indexed.add_all({**{kind: KindIndex(kind) for kind in Kind}, Kind.VERSION: index}, {"fraud": state})
+    models = {"fraud": state}
+    for name in others:
+        models[name] = ModelState(name)
+        for number in range(1, count + 1):
+            model.evolve(models[name], created(number), stamp(number, number))
+    indexed.add_all({**{kind: KindIndex(kind) for kind in Kind}, Kind.VERSION: index}, models)
     return index
 
 

@@ -35,6 +35,8 @@ class Target(NamedTuple):
 
 
 EVERYTHING = Target(ALL, ALL)
+NOTHING = Target()
+"""The target of calls about no model and no environment in particular."""
 
 
 def project_bound(project: str) -> str:
@@ -50,6 +52,17 @@ class Bound:
     """
 
     __slots__ = ("_is_prefix", "_label", "_value", "is_all", "text")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Bound) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    @property
+    def is_label(self) -> bool:
+        """Whether it looks at labels."""
+        return self._label is not None
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -51,8 +51,14 @@ class Scope(Enum):
     """The model and the environment of the release that the field names."""
     START = auto()
     """The model that the field names, in the environment that the field `environment` names."""
+    VISIBLE = auto()
+    """The model that the field names. For models/- and without a field a grant for anything is enough: the method shows
+    its caller only what it may read one by one.
+    """
     STREAM = auto()
     """The model or the environment whose stream the field names; everything when it is empty."""
+    STREAMS = auto()
+    """The same, but when it is empty, the method shows its caller only the streams that it may read one by one."""
     BOUNDS = auto()
     """What the fields `models` and `environments` name; all of them for more than one name."""
     GRANTED = auto()
@@ -98,8 +104,8 @@ TABLE: Mapping[str, Row] = {
         {
             "CreateModel": (_MODEL, PUBLISH, Scope.MODEL, "model"),
             "GetModel": (_MODEL, READ, Scope.MODEL, "name"),
-            "ListModels": (_MODEL, READ, Scope.MODEL),
-            "WatchModels": (_MODEL, READ, Scope.MODEL),
+            "ListModels": (_MODEL, READ, Scope.VISIBLE),
+            "WatchModels": (_MODEL, READ, Scope.VISIBLE),
             "UpdateModel": (_MODEL, PUBLISH, Scope.MODEL, "name"),
             # A grant may be for all models with a label, so whoever sets labels gives and takes rights.
             "LabelModel": (_MODEL, ADMINISTER, Scope.MODEL, "name"),
@@ -107,8 +113,8 @@ TABLE: Mapping[str, Row] = {
             "DeleteAlias": (_MODEL, PUBLISH, Scope.MODEL, "parent"),
             "CreateVersion": (_VERSION, PUBLISH, Scope.MODEL, "parent"),
             "GetVersion": (_VERSION, READ, Scope.MODEL, "name"),
-            "ListVersions": (_VERSION, READ, Scope.MODEL, "parent"),
-            "WatchVersions": (_VERSION, READ, Scope.MODEL, "parent"),
+            "ListVersions": (_VERSION, READ, Scope.VISIBLE, "parent"),
+            "WatchVersions": (_VERSION, READ, Scope.VISIBLE, "parent"),
             "TagVersion": (_VERSION, PUBLISH, Scope.MODEL, "name"),
             "CancelVersion": (_VERSION, PUBLISH, Scope.MODEL, "name"),
             "ApproveVersion": (_VERSION, APPROVE, Scope.MODEL, "name"),
@@ -119,7 +125,7 @@ TABLE: Mapping[str, Row] = {
             "QuarantineVersion": (_VERSION, ABORT, Scope.MODEL, "name"),
             "LiftQuarantine": (_VERSION, OPERATE, Scope.MODEL, "name"),
             "ListHistory": (Resource.HISTORY, READ, Scope.STREAM, "stream"),
-            "WatchHistory": (Resource.HISTORY, READ, Scope.STREAM, "stream"),
+            "WatchHistory": (Resource.HISTORY, READ, Scope.STREAMS, "stream"),
             "GetFoldDigest": (Resource.HISTORY, READ, Scope.EVERYWHERE),
             "GetLogTime": (_SERVER, READ, Scope.ANYWHERE),
         },
@@ -129,7 +135,7 @@ TABLE: Mapping[str, Row] = {
         {
             "StartRelease": (_RELEASE, RELEASE, Scope.START, "parent"),
             "GetRelease": (_RELEASE, READ, Scope.MODEL, "name"),
-            "ListReleases": (_RELEASE, READ, Scope.MODEL, "parent"),
+            "ListReleases": (_RELEASE, READ, Scope.VISIBLE, "parent"),
             "WatchRelease": (_RELEASE, READ, Scope.MODEL, "name"),
             "PauseRelease": (_RELEASE, ABORT, Scope.RELEASE, "name"),
             "ResumeRelease": (_RELEASE, RELEASE, Scope.RELEASE, "name"),
@@ -159,7 +165,7 @@ TABLE: Mapping[str, Row] = {
     **_rows(
         "headgate.v1.TrainerService",
         {
-            "ListAttempts": (Resource.ATTEMPT, READ, Scope.MODEL),
+            "ListAttempts": (Resource.ATTEMPT, READ, Scope.VISIBLE),
             "WatchEpochs": (Resource.ATTEMPT, READ, Scope.MODEL, "name"),
             "WatchLogs": (Resource.ATTEMPT, READ, Scope.MODEL, "name"),
         },
@@ -174,7 +180,7 @@ TABLE: Mapping[str, Row] = {
         },
     ),
     **_rows("headgate.v1.EvaluatorService", {"Evaluate": (_VERSION, OPERATE, Scope.MODEL, "name")}),
-    **_rows("headgate.v1.DeployerService", {"ListPilots": (_RELEASE, READ, Scope.MODEL)}),
+    **_rows("headgate.v1.DeployerService", {"ListPilots": (_RELEASE, READ, Scope.VISIBLE)}),
     **_rows(
         "headgate.v1.EdgeService",
         {

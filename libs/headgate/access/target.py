@@ -5,7 +5,7 @@ from typing import Protocol
 
 from google.protobuf.message import Message
 
-from headgate.access.grants import ALL, EVERYTHING, NONE, Target
+from headgate.access.grants import ALL, EVERYTHING, NONE, NOTHING, Target
 from headgate.access.table import Row, Scope
 from headgate.domain.names import is_model_name, is_model_prefix, is_name, split_numbered, split_stream
 
@@ -66,8 +66,22 @@ def _of_named_model(row: Row, request: Message | None, known: Facts) -> Target:
     return _of_model(_model_in(_named(row, request)), NONE, known)
 
 
+def _of_visible(row: Row, request: Message | None, known: Facts) -> Target:
+    named = _of_named_model(row, request, known)
+    return NOTHING if named.model == ALL else named
+
+
 def _of_stream(row: Row, request: Message | None, known: Facts) -> Target:
-    kind, name = split_stream(_named(row, request))
+    return target_of_stream(_named(row, request), known)
+
+
+def _of_streams(row: Row, request: Message | None, known: Facts) -> Target:
+    return _of_stream(row, request, known) if _named(row, request) else NOTHING
+
+
+def target_of_stream(stream: str, known: Facts) -> Target:
+    """What a stream is about. One of another form than those of models and environments is about everything."""
+    kind, name = split_stream(stream)
     if kind == "environments":
         return Target(NONE, name)
     return _of_model(name, NONE, known) if kind == "models" else EVERYTHING
@@ -82,13 +96,15 @@ def _of_release(row: Row, request: Message | None, known: Facts) -> Target:
 
 _TARGETS: Mapping[Scope, Callable[[Row, Message | None, Facts], Target]] = {
     Scope.OPEN: lambda row, request, known: Target(),
-    Scope.ANYWHERE: lambda row, request, known: Target(),
+    Scope.ANYWHERE: lambda row, request, known: NOTHING,
     Scope.EVERYWHERE: lambda row, request, known: EVERYTHING,
     Scope.MODEL: _of_named_model,
     Scope.ENVIRONMENT: _of_environment,
     Scope.RELEASE: _of_release,
     Scope.START: _of_start,
+    Scope.VISIBLE: _of_visible,
     Scope.STREAM: _of_stream,
+    Scope.STREAMS: _of_streams,
     Scope.BOUNDS: _of_bounds,
     Scope.GRANTED: _of_granted,
     Scope.SERVED: _of_served,

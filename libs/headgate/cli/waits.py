@@ -43,7 +43,7 @@ NEXT: Mapping[resources.BuildState.ValueType, str] = {
 }
 
 Found = TypeVar("Found")
-Attempts = Sequence[worker_services.TrainingAttempt]
+Attempts = worker_services.ListAttemptsResponse
 Pilots = worker_services.ListPilotsResponse
 
 
@@ -97,9 +97,9 @@ class Waits:
     def _attempts(self) -> Answer[Attempts]:
         def ask() -> Attempts:
             request = worker_services.ListAttemptsRequest()
-            return self._stubs.trainer.ListAttempts(request, timeout=self._ask_seconds).attempts
+            return self._stubs.trainer.ListAttempts(request, timeout=self._ask_seconds)
 
-        return _asked(ask, (), "trainer", self._stubs.trainer_address)
+        return _asked(ask, Attempts(), "trainer", self._stubs.trainer_address)
 
     @cached_property
     def _created(self) -> Answer[Sequence[str]]:
@@ -131,7 +131,7 @@ class Waits:
         return _asked(ask, {}, "registry", self._stubs.registry_address)
 
 
-_NO_ATTEMPTS: Answer[Attempts] = Answer(())
+_NO_ATTEMPTS = Answer(Attempts())
 
 
 def as_field(wait_of: Callable[[Any], str]) -> Callable[[Any], dict[str, Any]]:
@@ -255,8 +255,8 @@ def _stage(version: resources.Version, attempts: Answer[Attempts]) -> str:
     if attempts.problem:
         return f" (its stage is unknown, because {attempts.problem})"
     wanted = (version.name, version.attempt)
-    found = (each for each in attempts.found if (version_name(each.model, each.version), each.attempt) == wanted)
-    attempt = next((each for each in found if each.running), None)
+    running = (each for each in attempts.found.attempts if each.running)
+    attempt = next((e for e in running if (version_name(e.model, e.version), e.attempt) == wanted), None)
     if attempt is None or attempt.stage == facts.STAGE_TESTS:
         return ""
     if attempt.stage != facts.STAGE_TRAINING:
@@ -274,9 +274,11 @@ def _a_trainer(attempts: Answer[Attempts], at_ms: int) -> str:
     busy = [
         f"{each.model}/{each.version} ({word_of(facts.Stage, each.stage)}, for"
         f" {duration_text(at_ms - each.started_at_ms)})"
-        for each in attempts.found
+        for each in attempts.found.attempts
         if each.running
     ]
+    if attempts.found.busy_elsewhere:
+        busy.append("a version that you may not read")
     return f"the trainer, which is busy with {', '.join(busy)}" if busy else "a trainer to claim it"
 
 

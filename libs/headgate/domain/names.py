@@ -80,6 +80,11 @@ def model_stream(model: str) -> str:
     return f"models/{model}"
 
 
+def stream_of(name: str) -> str:
+    """The stream of a version or a release, by its resource name."""
+    return name.rsplit("/", 2)[0]
+
+
 def environment_stream(environment: str) -> str:
     """The stream of an environment's facts."""
     return f"environments/{environment}"

@@ -105,16 +105,20 @@ class ListAttemptsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    BUSY_ELSEWHERE_FIELD_NUMBER: _builtins.int
+    busy_elsewhere: _builtins.bool
+    """The trainer also runs an attempt at a version that the caller may not read."""
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrainingAttempt]: ...
     def __init__(
         self,
         *,
         attempts: _abc.Iterable[Global___TrainingAttempt] | None = ...,
+        busy_elsewhere: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "busy_elsewhere", b"busy_elsewhere"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

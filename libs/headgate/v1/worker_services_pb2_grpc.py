@@ -56,7 +56,7 @@ class TrainerServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListAttempts(self, request, context):
-        """The attempts that this trainer runs, or has finished since its start.
+        """The attempts that this trainer runs, or has finished since its start, at versions that the caller may read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -220,7 +220,8 @@ class ArtifactServiceServicer:
     """
 
     def GetBlob(self, request, context):
-        """The blob with this digest, if the artifact store has it: it need not be uploaded again.
+        """The blob with this digest, if the artifact store has it: it need not be uploaded again. A caller that may not publish
+        every model learns of it only when a version names it whose model it may publish.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -445,7 +446,7 @@ class DeployerServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListPilots(self, request, context):
-        """The active releases with their evidence, their e-values and thresholds, and what each one waits for.
+        """Of what the caller may read: the active releases with their evidence, their e-values and thresholds, and what each one waits for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -33,7 +33,7 @@ class TrainerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TrainerServiceAsyncStub: ...
     ListAttempts: _grpc.UnaryUnaryMultiCallable[_worker_services_pb2.ListAttemptsRequest, _worker_services_pb2.ListAttemptsResponse]
-    """The attempts that this trainer runs, or has finished since its start."""
+    """The attempts that this trainer runs, or has finished since its start, at versions that the caller may read."""
     WatchEpochs: _grpc.UnaryStreamMultiCallable[_worker_services_pb2.WatchEpochsRequest, _worker_services_pb2.WatchEpochsResponse]
     """Sends the epochs of one attempt: those so far, then each new one, until the attempt ends."""
     WatchLogs: _grpc.UnaryStreamMultiCallable[_worker_services_pb2.WatchLogsRequest, _worker_services_pb2.WatchLogsResponse]
@@ -45,7 +45,7 @@ class TrainerServiceStub:
 class TrainerServiceAsyncStub(TrainerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAttempts: _aio.UnaryUnaryMultiCallable[_worker_services_pb2.ListAttemptsRequest, _worker_services_pb2.ListAttemptsResponse]  # type: ignore[assignment]
-    """The attempts that this trainer runs, or has finished since its start."""
+    """The attempts that this trainer runs, or has finished since its start, at versions that the caller may read."""
     WatchEpochs: _aio.UnaryStreamMultiCallable[_worker_services_pb2.WatchEpochsRequest, _worker_services_pb2.WatchEpochsResponse]  # type: ignore[assignment]
     """Sends the epochs of one attempt: those so far, then each new one, until the attempt ends."""
     WatchLogs: _aio.UnaryStreamMultiCallable[_worker_services_pb2.WatchLogsRequest, _worker_services_pb2.WatchLogsResponse]  # type: ignore[assignment]
@@ -60,7 +60,7 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_services_pb2.ListAttemptsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_worker_services_pb2.ListAttemptsResponse, _abc.Awaitable[_worker_services_pb2.ListAttemptsResponse]]:
-        """The attempts that this trainer runs, or has finished since its start."""
+        """The attempts that this trainer runs, or has finished since its start, at versions that the caller may read."""
 
     @_abc_1.abstractmethod
     def WatchEpochs(
@@ -90,7 +90,9 @@ class ArtifactServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ArtifactServiceAsyncStub: ...
     GetBlob: _grpc.UnaryUnaryMultiCallable[_worker_services_pb2.GetBlobRequest, _worker_services_pb2.Blob]
-    """The blob with this digest, if the artifact store has it: it need not be uploaded again."""
+    """The blob with this digest, if the artifact store has it: it need not be uploaded again. A caller that may not publish
+    every model learns of it only when a version names it whose model it may publish.
+    """
     UploadBlob: _grpc.StreamUnaryMultiCallable[_worker_services_pb2.UploadBlobRequest, _worker_services_pb2.Blob]
     """Stores one file. The first message has what is uploaded, the others its bytes in order."""
     FetchBlob: _grpc.UnaryUnaryMultiCallable[_worker_services_pb2.FetchBlobRequest, _worker_services_pb2.Blob]
@@ -102,7 +104,9 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetBlob: _aio.UnaryUnaryMultiCallable[_worker_services_pb2.GetBlobRequest, _worker_services_pb2.Blob]  # type: ignore[assignment]
-    """The blob with this digest, if the artifact store has it: it need not be uploaded again."""
+    """The blob with this digest, if the artifact store has it: it need not be uploaded again. A caller that may not publish
+    every model learns of it only when a version names it whose model it may publish.
+    """
     UploadBlob: _aio.StreamUnaryMultiCallable[_worker_services_pb2.UploadBlobRequest, _worker_services_pb2.Blob]  # type: ignore[assignment]
     """Stores one file. The first message has what is uploaded, the others its bytes in order."""
     FetchBlob: _aio.UnaryUnaryMultiCallable[_worker_services_pb2.FetchBlobRequest, _worker_services_pb2.Blob]  # type: ignore[assignment]
@@ -117,7 +121,9 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_services_pb2.GetBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_worker_services_pb2.Blob, _abc.Awaitable[_worker_services_pb2.Blob]]:
-        """The blob with this digest, if the artifact store has it: it need not be uploaded again."""
+        """The blob with this digest, if the artifact store has it: it need not be uploaded again. A caller that may not publish
+        every model learns of it only when a version names it whose model it may publish.
+        """
 
     @_abc_1.abstractmethod
     def UploadBlob(
@@ -168,13 +174,13 @@ class DeployerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DeployerServiceAsyncStub: ...
     ListPilots: _grpc.UnaryUnaryMultiCallable[_worker_services_pb2.ListPilotsRequest, _worker_services_pb2.ListPilotsResponse]
-    """The active releases with their evidence, their e-values and thresholds, and what each one waits for."""
+    """Of what the caller may read: the active releases with their evidence, their e-values and thresholds, and what each one waits for."""
 
 @_typing.type_check_only
 class DeployerServiceAsyncStub(DeployerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListPilots: _aio.UnaryUnaryMultiCallable[_worker_services_pb2.ListPilotsRequest, _worker_services_pb2.ListPilotsResponse]  # type: ignore[assignment]
-    """The active releases with their evidence, their e-values and thresholds, and what each one waits for."""
+    """Of what the caller may read: the active releases with their evidence, their e-values and thresholds, and what each one waits for."""
 
 class DeployerServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -183,6 +189,6 @@ class DeployerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_services_pb2.ListPilotsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_worker_services_pb2.ListPilotsResponse, _abc.Awaitable[_worker_services_pb2.ListPilotsResponse]]:
-        """The active releases with their evidence, their e-values and thresholds, and what each one waits for."""
+        """Of what the caller may read: the active releases with their evidence, their e-values and thresholds, and what each one waits for."""
 
 def add_DeployerServiceServicer_to_server(servicer: DeployerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

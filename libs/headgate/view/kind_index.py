@@ -1,7 +1,9 @@
 """The indexes over all resources of one kind: by equality and by order. They hold places, and read the state itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
 
+from headgate.access.sight import Sight
 from headgate.domain.state import ModelState
 from headgate.view.fields import FIELDS, Field, Kind, Resource, Type, Value, field_of, sort_value, term
 from headgate.view.ordering import Ordering
@@ -10,11 +12,17 @@ from headgate.view.touched import ResourceRef, resource_at
 
 MAX_ORDERS = 32
 """Orders of a kind that are kept sorted. The one that was used least recently gives way to a new one."""
+MAX_SIGHTS = 64
+"""Sights of a kind whose models are known, and orders that are kept sorted for them, in the same way."""
 FIRST_ORDER = {Kind.MODEL: "name", Kind.VERSION: "create_time", Kind.RELEASE: "create_time"}
 """The default order over all models. It is sorted at the start, the others when they are first asked for."""
 
+Key = TypeVar("Key", bound=Hashable)
+Found = TypeVar("Found")
 Named = list[tuple[str, Field]]
 Entries = tuple[int, ...]
+Sorted = tuple[Ordering, Field, str]
+"""An order, and the field and the key that it sorts by."""
 
 
 class KindIndex:
@@ -35,7 +43,9 @@ class KindIndex:
         self._words_seen: list[list[Entries | None]] = []
         self._shared: dict[tuple[Value | None, ...], Entries] = {}
         self._texts_seen: dict[int, Entries] = {}
-        self._orders: dict[tuple[str, int | None], tuple[Ordering, Field, str]] = {}
+        self._orders: dict[tuple[str, int | None], Sorted] = {}
+        self._seen: dict[Sight, set[int]] = {}
+        self._orders_in_sight: dict[tuple[str, Sight], Sorted] = {}
         self._by_text: dict[str, Ordering] = {}
 
     def model(self, name: str) -> int | None:
@@ -69,8 +79,14 @@ class KindIndex:
                 self._change(place, (), _terms(path, field, resource))
         self._put_words(place, resource)
         self._put_texts(place, resource)
+        self._put_in_orders(place, resource, is_new)
+
+    def _put_in_orders(self, place: int, resource: Resource, is_new: bool) -> None:
         for (_, model), (ordering, field, key) in self._orders.items():
             if (is_new or not field.fixed) and model in (None, split_place(place)[0]):
+                ordering.put(place, sort_value(field, key, resource))
+        for (_, sight), (ordering, field, key) in self._orders_in_sight.items():
+            if (is_new or not field.fixed) and split_place(place)[0] in self._seen[sight]:
                 ordering.put(place, sort_value(field, key, resource))
         if is_new:
             for by_text in self._by_text.values():
@@ -78,15 +94,35 @@ class KindIndex:
 
     def ordering(self, path: str, model: int | None) -> Ordering:
         """The order of a field in one model, or with None in all models. The first call sorts it."""
-        found = self._orders.pop((path, model), None)
-        if found is None:
-            resolved = field_of(self.kind, path)
-            assert resolved is not None, f"{path} is no field of a {self.kind.value}"
-            found = self._sorted(*resolved, model), *resolved
-            if len(self._orders) >= MAX_ORDERS:
-                del self._orders[next(iter(self._orders))]
-        self._orders[path, model] = found  # at the end, as the one that was used last
-        return found[0]
+        return _kept(self._orders, (path, model), MAX_ORDERS, lambda: self._sorted(path, self.every.places(model)))[0]
+
+    def ordering_in_sight(self, path: str, sight: Sight) -> Ordering:
+        """The order of a field in all models that are in sight. The first call sorts it."""
+
+        def sort() -> Sorted:
+            return self._sorted(path, [place for model in self.seen(sight) for place in self.every.places(model)])
+
+        return _kept(self._orders_in_sight, (path, sight), MAX_SIGHTS, sort)[0]
+
+    def seen(self, sight: Sight) -> set[int]:
+        """The numbers of the models that are in sight."""
+        if sight not in self._seen and len(self._seen) >= MAX_SIGHTS:
+            self._forget(next(iter(self._seen)))
+
+        def look() -> set[int]:
+            return {number for number, state in enumerate(self._states) if _sees(sight, state)}
+
+        return _kept(self._seen, sight, MAX_SIGHTS, look)
+
+    def forget_labels(self) -> None:
+        """Forgets what sights see that look at labels."""
+        for sight in [each for each in self._seen if each.looks_at_labels]:
+            self._forget(sight)
+
+    def _forget(self, sight: Sight) -> None:
+        del self._seen[sight]
+        for key in [key for key in self._orders_in_sight if key[1] == sight]:
+            del self._orders_in_sight[key]
 
     def sorts_text(self, path: str) -> bool:
         """Whether resources can be found by the beginning of this field."""
@@ -102,17 +138,22 @@ class KindIndex:
             self._by_text[path] = found
         return found
 
-    def _sorted(self, field: Field, key: str, model: int | None) -> Ordering:
-        ordering = Ordering(self.id_of, field.fixed)
-        values = ((sort_value(field, key, self.resource(place)), place) for place in self.every.places(model))
+    def _sorted(self, path: str, places: Iterable[int]) -> Sorted:
+        resolved = field_of(self.kind, path)
+        assert resolved is not None, f"{path} is no field of a {self.kind.value}"
+        ordering = Ordering(self.id_of, resolved[0].fixed)
+        values = ((sort_value(*resolved, self.resource(place)), place) for place in places)
         ordering.fill((value, place) for value, place in values if value is not None)
-        return ordering
+        return ordering, *resolved
 
     def _model_number(self, state: ModelState) -> int:
         number = self._models.setdefault(state.name, len(self._states))
         if number == len(self._states):
             self._states.append(state)
             self._words_seen.append([])
+            for sight, models in self._seen.items():
+                if _sees(sight, state):
+                    models.add(number)
         return number
 
     def _put_words(self, place: int, resource: Resource) -> None:
@@ -147,6 +188,21 @@ class KindIndex:
         for each in now:
             if each not in was:
                 self.terms.add(each, place)
+
+
+def _sees(sight: Sight, state: ModelState) -> bool:
+    return sight.sees(state.name, state.model.labels)
+
+
+def _kept(kept: dict[Key, Found], key: Key, most: int, find: Callable[[], Found]) -> Found:
+    """What is kept under the key, as the one that was used last. When it is new, the one used first may give way."""
+    found = kept.pop(key, None)
+    if found is None:
+        found = find()
+        if len(kept) >= most:
+            del kept[next(iter(kept))]
+    kept[key] = found
+    return found
 
 
 def term_hash(path: str, value: Value) -> int:

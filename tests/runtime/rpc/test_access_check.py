@@ -151,7 +151,8 @@ def test_a_grant_for_one_model_answers_for_it_alone(world: World):
     )
     assert world.call(GET_MODEL, bearer(token()), fraud)[0] == "OK"
     assert world.call(GET_MODEL, bearer(token()), churn)[0] == "PERMISSION_DENIED"
-    assert world.call("/headgate.v1.RegistryService/ListModels", bearer(token()))[0] == "PERMISSION_DENIED"
+    assert world.call("/headgate.v1.RegistryService/ListModels", bearer(token()))[0] == "OK"
+    assert world.call("/headgate.v1.RegistryService/GetFoldDigest", bearer(token()))[0] == "PERMISSION_DENIED"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from headgate.access.sight import WHOLE, Sight
 from headgate.access.table import Row, Scope, row_of
 from headgate.runtime.rpc.call_check import AUTHORIZATION, CallCheck, Permission, Shown
 from headgate.runtime.rpc.peer import peer_uris
@@ -76,6 +77,18 @@ def permission_of(context: Any) -> Permission | None:
     """The permission of a call; None where callers need not prove who they are."""
     found = getattr(context, "permission", None)
     return found if isinstance(found, Permission) else None
+
+
+def sight_in(context: Any) -> Sight:
+    """Which models the caller sees now: all of them where callers need not prove who they are."""
+    permission = permission_of(context)
+    return permission.sight() if permission else WHOLE
+
+
+def readable_in(context: Any) -> Callable[[str], bool]:
+    """Says of a stream whether the caller may read it at that moment."""
+    permission = permission_of(context)
+    return permission.reads if permission else lambda stream: True
 
 
 def shown_by(method: str, context: Any) -> Shown:

@@ -14,9 +14,11 @@ import grpc
 from headgate.access.decision import Reason, decide
 from headgate.access.grants import NONE, Grants, Target
 from headgate.access.held import held_roles
+from headgate.access.roles import Action
+from headgate.access.sight import Sight, sight_of
 from headgate.access.subject import Subject
-from headgate.access.table import Row
-from headgate.access.target import Facts, target_of
+from headgate.access.table import Resource, Row, Scope
+from headgate.access.target import Facts, target_of, target_of_stream
 from headgate.domain.printable import printable
 from headgate.log.port import LogUnavailable
 from headgate.runtime.authentication.authenticator import Authenticator
@@ -99,11 +101,7 @@ class CallCheck:
 
     def permission(self, shown: Shown, row: Row, proof: Proof, request: Any) -> "Permission":
         """The permission of a call that may go on with this request."""
-
-        def held(model: str) -> list[facts.HeldRole]:
-            return held_roles(proof.subject, self.known.grants(), Target(model, NONE, self.known.labels(model)))
-
-        permission = Permission(proof, lambda: self.refusal(shown, row, proof, request), held)
+        permission = Permission(proof, lambda: self.refusal(shown, row, proof, request), self.known, row)
         permission.require()
         return permission
 
@@ -140,19 +138,18 @@ class CallCheck:
 _FORBIDDEN = {Reason.NO_GRANT.value, Reason.DENIED.value}
 
 
+_ONE_BY_ONE = {action: Row(Resource.MODEL, action, Scope.MODEL) for action in Action}
+"""By which row it is decided whether a list shows a model, whatever the list itself needs."""
+
+
 class Permission:
     """What a call was let through with. It is asked again when a command is decided, and before each message."""
 
-    def __init__(
-        self,
-        proof: Proof,
-        refusal: Callable[[], RpcRefused | None],
-        held: Callable[[str], Sequence[facts.HeldRole]] = lambda model: (),
-    ) -> None:
+    def __init__(self, proof: Proof, refusal: Callable[[], RpcRefused | None], known: Known, row: Row) -> None:
         self.subject = proof.subject
         self.refusal = refusal
         """Why the call may not go on any more; None while it may."""
-        self._held = held
+        self._known, self._row = known, row
 
     def require(self) -> None:
         """Raises RpcRefused when the call may not go on."""
@@ -162,7 +159,16 @@ class Permission:
 
     def held(self, model: str) -> Sequence[facts.HeldRole]:
         """The roles that the caller holds for a model now."""
-        return self._held(model)
+        return held_roles(self.subject, self._known.grants(), Target(model, NONE, self._known.labels(model)))
+
+    def sight(self) -> Sight:
+        """Which models the caller sees now."""
+        return sight_of(self.subject, self._known.grants(), self._row)
+
+    def reads(self, stream: str) -> bool:
+        """Whether the caller may do this now with all that has this stream."""
+        target = target_of_stream(stream, self._known)
+        return decide(self.subject, self._known.grants(), _ONE_BY_ONE[self._row.action], target) is None
 
 
 class _Lines:

@@ -1,12 +1,12 @@
 """Writes the bytes of answers. Answers to the same signature differ in their values and in little else."""
 
+from functools import partial
+
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from services.gateway.forward import Answer
 from services.gateway.length_prefix import length_prefix
 from services.gateway.tensors import raw_values
 
-MAX_HEADS = 64
-"""When so many are kept for one signature, all are forgotten."""
 ID_FIELD, RAW_FIELD = (
     inference.ModelInferResponse.DESCRIPTOR.fields_by_name[name].number for name in ("id", "raw_output_contents")
 )
@@ -15,15 +15,10 @@ ID_FIELD, RAW_FIELD = (
 def encoded(answer: Answer) -> bytes:
     """The bytes of the answer's message. Values and id come after all else, which is kept for the next answer."""
     request, routing, fit = answer.forward
-    heads = fit.heads
-    if heads is None:
+    if fit.heads is None:
         return answer.message().SerializeToString()
     key = routing.arm, routing.entry.route.release, answer.finite, *[result.shape for result in answer.results]
-    head = heads.get(key)
-    if head is None:
-        if len(heads) >= MAX_HEADS:
-            heads.clear()
-        head = heads[key] = _head(answer)
+    head = fit.head(key, partial(_head, answer))
     parts: list[bytes] = []
     for before, spec, result in zip(head, fit.outputs, answer.results, strict=True):
         parts += before, raw_values(result, spec.datatype)

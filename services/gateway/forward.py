@@ -3,7 +3,7 @@
 It runs on any thread. So it changes nothing and counts nothing: its end says what to count.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from headgate.artifacts.datatypes import BYTES
@@ -33,6 +33,8 @@ from services.gateway.tensors import (
 MAX_BYTES_PER_BYTE = 10
 """A typed INT8 below 0 takes ten bytes in a response, more than any other element in relation to its array."""
 MIB = 2**20
+MAX_HEADS = 64
+"""When so many are kept for one signature, all are forgotten."""
 MAX_FITS = 8
 """When a signature is known to fit so many versions, all are forgotten."""
 
@@ -73,10 +75,20 @@ class Fit(NamedTuple):
     class_counts: Sequence[int]
     """How many classes to answer in place of each output, 0 for the output itself. Empty for none at all."""
     heads: dict[Hashable, tuple[bytes, ...]] | None
-    """What stood before the values in the messages of answers; None where their size depends on the values."""
+    """What stood around the values of answers; None where their size depends on the values."""
     rows: int = 0
     group: Hashable = None
     """Requests of one group may run together: their tensors differ in the number of rows alone. None for no group."""
+
+    def head(self, key: Hashable, made: Callable[[], tuple[bytes, ...]]) -> tuple[bytes, ...]:
+        """What `made` gives, kept for the next answer with this key where heads are kept."""
+        heads = {} if self.heads is None else self.heads
+        head = heads.get(key)
+        if head is None:
+            if len(heads) >= MAX_HEADS:
+                heads.clear()
+            head = heads[key] = made()
+        return head
 
 
 class Forward(NamedTuple):

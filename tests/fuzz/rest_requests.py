@@ -66,7 +66,7 @@ class _Host:
 
     def __init__(self, host: Connections) -> None:
         self._host = host
-        self.date, self.is_draining = host.date, False
+        self.date, self.is_draining, self.heads = host.date, False, host.heads
         self.reserve, self.refused = host.reserve, host.refused
         self.opened, self.closed = host.opened, host.closed
 

@@ -1,5 +1,6 @@
 """Writes the body of an inference answer: JSON alone, or JSON and then the binary data of its tensors."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,6 +12,7 @@ from services.gateway.rest.json_tensors import json_elements
 from services.gateway.rest.request_body import BINARY_DATA_SIZE, OutputForms
 from services.gateway.tensors import Array, TensorSpec, raw_values
 
+FORM = "JSON"
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -22,28 +24,49 @@ class Body(NamedTuple):
 
 
 def write_answer(answer: Answer, forms: OutputForms) -> Body:
-    """The body."""
+    """The body. What stands around the values is kept for the next answer."""
+    request, routing, fit = answer.forward
+    if fit.heads is None or request.id:
+        specs, arrays = answer.outputs()
+        return _body(_frame(answer, specs, arrays, forms), specs, arrays, forms)
+    specs, arrays = fit.outputs, answer.results
+    forms_of_all = [(array.shape, forms.is_binary(spec.name)) for spec, array in zip(specs, arrays, strict=True)]
+    key = FORM, routing.arm, routing.entry.route.release, answer.finite, *forms_of_all
+    return _body(fit.head(key, lambda: _frame(answer, specs, arrays, forms)), specs, arrays, forms)
+
+
+def _body(frame: Sequence[bytes], specs: Sequence[TensorSpec], arrays: Sequence[Array], forms: OutputForms) -> Body:
+    """The values between the parts of the frame, and behind it."""
+    between: list[bytes] = []
+    behind: list[bytes] = []
+    for spec, array in zip(specs, arrays, strict=True):
+        if forms.is_binary(spec.name):
+            behind.append(raw_values(array, spec.datatype))
+        else:
+            values = orjson.dumps(json_elements(spec.datatype, array), option=_OPTIONS)
+            between += frame[len(between) // 2], values
+    text = b"".join((*between, frame[-1]))
+    return Body(b"".join((text, *behind)), len(text)) if behind else Body(text, None)
+
+
+def _frame(
+    answer: Answer, specs: Sequence[TensorSpec], arrays: Sequence[Array], forms: OutputForms
+) -> tuple[bytes, ...]:
+    """The JSON around the values: what stands before each output's own, and after the last one's."""
     request, routing, _ = answer.forward
     fields = dict(answered_by_in_words(routing))
     if request.id:
         fields["id"] = request.id
     if not answer.finite:
         fields["parameters"] = {**fields["parameters"], BAD: True}
-    binary: list[bytes] = []
-    specs, arrays = answer.outputs()
-    fields["outputs"] = [
-        _output(spec, array, forms.is_binary(spec.name), binary) for spec, array in zip(specs, arrays, strict=True)
-    ]
-    text = orjson.dumps(fields, option=_OPTIONS)
-    return Body(b"".join((text, *binary)), len(text)) if binary else Body(text, None)
-
-
-def _output(spec: TensorSpec, array: Array, is_binary: bool, binary: list[bytes]) -> dict[str, Any]:
-    tensor: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": array.shape}
-    if is_binary:
-        raw = raw_values(array, spec.datatype)
-        binary.append(raw)
-        tensor["parameters"] = {BINARY_DATA_SIZE: len(raw)}
-    else:
-        tensor["data"] = json_elements(spec.datatype, array)
-    return tensor
+    parts, text = [], orjson.dumps(fields)[:-1] + b',"outputs":['
+    for index, (spec, array) in enumerate(zip(specs, arrays, strict=True)):
+        tensor: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": array.shape}
+        is_binary = forms.is_binary(spec.name)
+        if is_binary:
+            tensor["parameters"] = {BINARY_DATA_SIZE: len(raw_values(array, spec.datatype))}
+        text += b"," * (index > 0) + orjson.dumps(tensor)
+        if not is_binary:
+            parts.append(text[:-1] + b',"data":')
+            text = b"}"
+    return *parts, text + b"]}"

@@ -1,6 +1,7 @@
 """Compressed bodies: gzip and deflate, with a bound on what a compressed body becomes."""
 
 import zlib
+from functools import lru_cache
 
 from services.gateway.rest.http_messages import HttpRefused
 from services.gateway.rest.limits import MAX_BODY_BYTES
@@ -9,6 +10,7 @@ GZIP, DEFLATE = "gzip", "deflate"
 MIN_COMPRESSED_BYTES = 1024
 """A smaller answer is sent as it is: compressing it takes longer than sending it."""
 LEVEL = 1
+MAX_REMEMBERED = 256
 
 _WINDOW_BITS = {GZIP: 16 + zlib.MAX_WBITS, DEFLATE: zlib.MAX_WBITS}
 
@@ -33,6 +35,7 @@ def decompressed(body: bytes, encoding: str) -> bytes:
     return content
 
 
+@lru_cache(MAX_REMEMBERED)
 def chosen_encoding(accepted: str | None) -> str:
     """The encoding that the caller accepts and this server can write; empty for none."""
     if not accepted:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from services.gateway.rest.http_messages import HttpAnswer, HttpRefused, HttpRequest, head_of, unread_answer
+from services.gateway.rest.known_heads import KnownHeads
 from services.gateway.rest.limits import (
     HEADER_SECONDS,
     IDLE_DRAIN_SECONDS,
@@ -38,6 +39,7 @@ class Host(Protocol):
 
     date: bytes
     is_draining: bool
+    heads: KnownHeads
 
     def handle(self, request: HttpRequest) -> HttpAnswer | LaterAnswer:
         """The answer. Raises nothing."""
@@ -60,7 +62,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
         self._host, self._loop = host, loop
-        self._reader = RequestReader(host.reserve)
+        self._reader = RequestReader(host.reserve, host.heads)
         self._answering: HttpRequest | None = None
         self._later: LaterAnswer | None = None
         self._refusal: HttpRefused | None = None

@@ -4,10 +4,13 @@ The binary tensor data extension: a header says how many bytes of the body are J
 `binary_data_size` of a tensor says how many of the following bytes are its own.
 """
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import orjson
 
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from services.gateway.request import Request, Signature
@@ -25,6 +28,11 @@ MAX_KNOWN = 256
 """When so many signatures or texts are known, all are forgotten: then they are hardly ever repeated."""
 MAX_KNOWN_BYTES = 4 * 1024
 """A longer text is read each time."""
+MAX_LEARNED_BYTES = 64 * 1024
+"""What stands around the data of a longer JSON is not looked for."""
+DATA_KEY, NO_DATA, NO_BYTES = b'"data"', b"[null]", memoryview(b"")
+NUMBERS = re.compile(rb"\[[\[\]\s,0-9eE+.-]*\]")
+"""A list of numbers, or of such lists, from its first bracket on."""
 MAX_TENSORS = 1_000
 """The most inputs of a request, and the most outputs."""
 
@@ -58,12 +66,25 @@ class _KnownText(NamedTuple):
     """Where the binary data of each input ends."""
 
 
+class _KnownFrame(NamedTuple):
+    """What the JSON around the data of its only input says."""
+
+    signature: Signature
+    forms: OutputForms
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    after: bytes
+
+
 class RequestBodies:
-    """Reads bodies. What was read once and comes again is known: a signature, or the JSON before binary data."""
+    """Reads bodies. What was read once and comes again is known: a signature, and the JSON around the values."""
 
     def __init__(self) -> None:
         self._signatures: dict[Hashable, Signature] = {}
         self._texts: dict[tuple[str, str, bytes], _KnownText] = {}
+        self._frames: dict[tuple[str, str, bytes], _KnownFrame] = {}
+        """By what stands before the data."""
 
     def read(self, model: str, version: str, body: bytes, json_length: int | None) -> tuple[Request, OutputForms]:
         """The request with raw values, and the forms of its outputs. Raises InvalidInput.
@@ -74,13 +95,28 @@ class RequestBodies:
             rule = f"expected at most the {len(body)} bytes of the body, got {json_length}"
             raise InvalidInput(f"Inference-Header-Content-Length: {rule}", "Inference-Header-Content-Length")
         text = body if json_length is None else body[:json_length]
+        if len(text) == len(body):
+            return self._read_framed(model, version, text) or self._read(model, version, text, NO_BYTES)
         binary = memoryview(body)[len(text) :]
-        known = self._texts.get((model, version, text)) if binary else None
+        known = self._texts.get((model, version, text))
         if known is None or known.ends[-1] != len(binary):
             return self._read(model, version, text, binary)
         ends = known.ends
         values = [bytes(binary[start:end]) for start, end in zip((0, *ends), ends, strict=False)]
         return Request(known.signature, values), known.forms
+
+    def _read_framed(self, model: str, version: str, text: bytes) -> tuple[Request, OutputForms] | None:
+        """The request when all but the data is known; None otherwise. Raises InvalidInput."""
+        start = text.find(b"[", text.find(DATA_KEY, 0, MAX_KNOWN_BYTES))
+        known = self._frames.get((model, version, text[: max(start, 0)]))
+        if known is None or not text.endswith(known.after):
+            return None
+        try:
+            data = orjson.loads(text[start : len(text) - len(known.after)])
+        except orjson.JSONDecodeError:
+            return None
+        raw = raw_elements(known.name, known.datatype, known.shape, data, Written(text))
+        return Request(known.signature, (raw,)), known.forms
 
     def _read(self, model: str, version: str, text: bytes, binary: memoryview) -> tuple[Request, OutputForms]:
         fields = read_object(text)
@@ -96,10 +132,22 @@ class RequestBodies:
             message = _message(model, version, inputs, parameters)
             forms = OutputForms(bool(default), _read_outputs(message, fields))
             signature = Signature(message, is_shared=is_repeated and are_binary)
-        if signature.is_shared and are_binary and not request_id and len(text) <= MAX_KNOWN_BYTES:
-            known = _KnownText(signature, forms, [*accumulate(map(len, values))])
-            _remember(self._texts, (model, version, text), known)
+        if signature.is_shared and not request_id:
+            self._learn(model, version, text, signature, forms, inputs)
         return Request(signature, values, request_id), forms
+
+    def _learn(
+        self, model: str, version: str, text: bytes, signature: Signature, forms: OutputForms, inputs: Sequence[_Input]
+    ) -> None:
+        """Remembers what was read, for the next body that differs in its values alone."""
+        if all(each.is_binary for each in inputs):
+            if len(text) <= MAX_KNOWN_BYTES:
+                known = _KnownText(signature, forms, [*accumulate(len(each.raw) for each in inputs)])
+                _remember(self._texts, (model, version, text), known)
+        elif len(inputs) == 1 and len(text) <= MAX_LEARNED_BYTES and (around := _around_data(text)):
+            (only,), (before, after) = inputs, around
+            frame = _KnownFrame(signature, forms, only.name, only.datatype, only.shape, after)
+            _remember(self._frames, (model, version, before), frame)
 
     def _signature(self, model: str, version: str, inputs: Sequence[_Input]) -> Signature:
         """The signature of a request that has nothing but these inputs."""
@@ -109,6 +157,20 @@ class RequestBodies:
             signature = Signature(_message(model, version, inputs), is_shared=True)
             _remember(self._signatures, key, signature)
         return signature
+
+
+def _around_data(text: bytes) -> tuple[bytes, bytes] | None:
+    """What stands before and after the numbers of the first input; None unless there is no doubt where these are."""
+    start = text.find(b"[", text.find(DATA_KEY, 0, MAX_KNOWN_BYTES))
+    numbers = NUMBERS.match(text, max(start, 0))
+    if numbers is None or len(text) - len(numbers[0]) > MAX_KNOWN_BYTES:
+        return None
+    before, after = text[:start], text[numbers.end() :]
+    try:
+        data = orjson.loads(before + NO_DATA + after)["inputs"][0].get("data")
+    except orjson.JSONDecodeError:
+        return None
+    return (before, after) if data == [None] else None  # data that was read has no null, so it stood in this place
 
 
 def _remember(known: dict[Any, Any], key: Hashable, value: object) -> None:

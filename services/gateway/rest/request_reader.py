@@ -10,6 +10,7 @@ from collections.abc import Callable
 import httptools
 
 from services.gateway.rest.http_messages import HttpRefused, HttpRequest
+from services.gateway.rest.known_heads import KnownHeads
 from services.gateway.rest.limits import MAX_BODY_BYTES, MAX_CHUNK_OVERHEAD, MAX_HEADER_BYTES, MAX_HEADERS
 from services.gateway.rest.peer import NO_PEER
 
@@ -29,14 +30,14 @@ class RequestReader:
     may stay.
     """
 
-    def __init__(self, reserve: Callable[[int], bool]) -> None:
+    def __init__(self, reserve: Callable[[int], bool], heads: KnownHeads | None = None) -> None:
         self.ready: deque[HttpRequest] = deque()
         self.peer = NO_PEER
         """Whose requests these are."""
         self.is_inside_request = False
         self.is_inside_body = False
         self.wants_continue = False
-        self._reserve = reserve
+        self._reserve, self._heads = reserve, heads or KnownHeads()
         self._reserved = 0
         self._parser = httptools.HttpRequestParser(self)
         self._first_bytes = True
@@ -54,6 +55,15 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Reads on. Raises HttpRefused, also after complete requests: those are in `ready`."""
+        whole = data if not self.is_inside_request else b""
+        if whole and (request := self._heads.request(data)) is not None:
+            self.ready.append(request)
+            return
+        self._read(data)
+        if whole and len(self.ready) == 1 and not self.is_inside_request:
+            self._heads.learn(whole, self.ready[0])
+
+    def _read(self, data: bytes) -> None:
         if self._first_bytes:
             self._refuse_other_protocols(data)
         self.is_inside_request = True

@@ -16,6 +16,7 @@ from services.gateway.loop_thread import run_on
 from services.gateway.rest.connection import Connection
 from services.gateway.rest.handler import Handler, Later
 from services.gateway.rest.http_messages import HttpAnswer, HttpRequest
+from services.gateway.rest.known_heads import KnownHeads
 from services.gateway.rest.limits import MAX_BODIES_BYTES, SWEEP_SECONDS
 from services.gateway.rest.port import RestPort
 
@@ -98,6 +99,7 @@ class Connections:
         self.open: set[Connection] = set()
         self.date = b""
         self.is_draining = False
+        self.heads = KnownHeads()
         self.refused = handler.refused
         self._handler = handler
         self._max_connections = max_connections()

@@ -18,7 +18,7 @@ from services.gateway.rest.answer_body import write_answer
 from services.gateway.rest.request_body import MAX_KNOWN, OutputForms, RequestBodies
 from services.gateway.routes import Route
 from services.gateway.routing import Routing
-from services.gateway.tensors import DeclaredInputs, InvalidInput, TensorSpec
+from services.gateway.tensors import NUMPY_TYPES, DeclaredInputs, InvalidInput, TensorSpec
 from tests.gateway.test_known_messages import whole
 
 JSON_ONLY = OutputForms(default=False, by_name={})
@@ -294,6 +294,25 @@ def test_a_binary_answer_says_how_long_its_json_and_each_output_is():
     assert (said["id"], said["parameters"]) == ("r", {"arm": "stable", "release": 0, "headgate_bad": True})
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["FP32", "INT64", "BOOL"]), st.integers(1, 3), st.booleans(), st.booleans()),
+        min_size=2,
+        max_size=10,
+    )
+)
+def test_an_answer_that_is_written_around_its_values_is_the_one_that_is_written_in_full(wanted):
+    heads = {datatype: {} for datatype, *_ in wanted}
+    for number, (datatype, rows, is_binary, finite) in enumerate(wanted * 2):
+        full = answer(datatype, np.arange(number, number + rows).astype(NUMPY_TYPES[datatype]), finite)
+        kept = full._replace(forward=full.forward._replace(fit=full.forward.fit._replace(heads=heads[datatype])))
+        forms = BINARY if is_binary else JSON_ONLY
+        text, length = write_answer(kept, forms)
+        assert (text, length) == write_answer(full, forms)
+        assert json.loads(text[:length])["outputs"][0]["shape"] == [rows]
+    assert all(heads.values())
+
+
 def test_nan_and_infinity_are_null_in_a_json_answer():
     odd = answer("FP32", np.array([np.nan, np.inf, 1], np.float32))
     assert json.loads(write_answer(odd, JSON_ONLY).content)["outputs"][0]["data"] == [None, None, 1]
@@ -352,6 +371,49 @@ def test_a_body_that_is_known_is_read_as_if_nothing_were_known(sent):
         assert (whole(request), forms) == read(text, values[:size])
 
 
+REST = b'"name": "x", "datatype": "FP32", "shape": [1, 2]'
+AROUND = [
+    b'{"inputs": [{%b, "data": DATA}]}' % REST,
+    b'{"inputs": [{"data": DATA, %b}]}' % REST,
+    b'{"inputs": [{"data": DATA, %b, "data": [1, 2]}]}' % REST,
+    b'{"inputs": [{%b, "more": {"data": DATA}, "data": [1, 2]}]}' % REST,
+    b'{"more": {"data": DATA}, "inputs": [{%b, "data": [1, 2]}]}' % REST,
+    b'{"inputs": [{%b, "data": DATA}], "id": "r"}' % REST,
+    b'{"inputs": [{%b, "data": DATA}], "outputs": [{"name": "y"}]}' % REST,
+    b'{"inputs": [{%b, "data": DATA}], "parameters": {"routing_key": "k"}}' % REST,
+    b'{"inputs": [{%b, "data": DATA}], "parameters": {"binary_data_output": true}}' % REST,
+    b'{"inputs": [{%b, "data": [1, 2]}, {"name": "z", "datatype": "BYTES", "shape": [2], "data": DATA}]}' % REST,
+]
+DATA = [b"[1, 2]", b"[3.5,-4e2]", b"[[1, 2]]", b"[1]", b"[[1], [2]]", b"[16777217, 1]", b"[1e99, 2]", b"7", b"", b"[1,"]
+DATA += [b"[true, 2]", b"[null, 2]", b'["a", "]"]', b"[{}, 2]", b'[1, 2], "data": [1, 2]', b'[1, 2]}], "x": [{"y": 1']
+
+
+def outcome(bodies, text):
+    """The request as a message with the forms of its outputs, or None for a refusal."""
+    try:
+        request, forms = bodies.read("fraud", "", text, None)
+    except InvalidInput:
+        return None
+    return whole(request), forms
+
+
+@given(st.lists(st.tuples(st.sampled_from(AROUND), st.sampled_from(DATA)), min_size=2, max_size=20))
+def test_json_around_data_that_is_known_is_read_as_if_nothing_were_known(sent):
+    bodies = RequestBodies()
+    for around, data in sent:
+        text = around.replace(b"DATA", data)
+        assert outcome(bodies, text) == outcome(RequestBodies(), text)
+
+
+def test_what_stands_around_the_data_of_one_input_is_read_once():
+    bodies = RequestBodies()
+    for data in (b"[1, 2]", b"[[3, 4.5]]"):
+        request, _ = bodies.read("fraud", "", AROUND[1].replace(b"DATA", data), None)
+    assert np.frombuffer(request.raw[0], np.float32).tolist() == [3, 4.5]
+    assert len(bodies._frames) == 1
+    assert bodies.read("fraud", "", AROUND[1].replace(b"DATA", b"[5, 6]"), None)[0].signature is request.signature
+
+
 @pytest.mark.parametrize("wrong", [[True, 3], [1.0, 3], [1, "3"]])
 def test_a_shape_that_equals_a_known_one_and_has_other_types_is_refused(wrong):
     bodies = RequestBodies()
@@ -366,4 +428,5 @@ def test_callers_of_ever_new_signatures_take_no_more_memory():
     for n in range(2 * MAX_KNOWN):
         text = json.dumps({"inputs": [binary_tensor([1, 1], f"x{n}")]}).encode()
         bodies.read("fraud", "", text + b"1234", len(text))
-    assert max(len(bodies._signatures), len(bodies._texts)) <= MAX_KNOWN
+        bodies.read("fraud", "", AROUND[0].replace(b'"x"', b'"x%d"' % n).replace(b"DATA", b"[1, 2]"), None)
+    assert max(len(bodies._signatures), len(bodies._texts), len(bodies._frames)) <= MAX_KNOWN

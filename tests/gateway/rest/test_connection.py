@@ -7,6 +7,7 @@ import pytest
 
 from services.gateway.rest.connection import CONTINUE, Connection
 from services.gateway.rest.http_messages import HttpAnswer
+from services.gateway.rest.known_heads import KnownHeads
 from services.gateway.rest.limits import (
     HEADER_SECONDS,
     IDLE_DRAIN_SECONDS,
@@ -86,6 +87,7 @@ class Host:
 
     def __init__(self):
         self.is_draining, self.allowed, self.later, self.refusals, self.gone = False, True, [], [], 0
+        self.heads = KnownHeads()
 
     def handle(self, request):
         if request.target != b"/slow":

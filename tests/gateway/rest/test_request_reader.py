@@ -5,6 +5,7 @@ import random
 import pytest
 
 from services.gateway.rest.http_messages import HttpRefused
+from services.gateway.rest.known_heads import MAX_HEAD_BYTES, MAX_KNOWN, KnownHeads
 from services.gateway.rest.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_HEADERS
 from services.gateway.rest.request_reader import RequestReader
 
@@ -181,3 +182,60 @@ def test_mutated_requests_are_read_or_refused_and_hold_no_memory():
             assert refused.status in (400, 405, 413, 417, 505)  # noqa: PT017  # most mutations are refused, some are read
         reader.release()
         assert reserved.bytes == 0
+
+
+@pytest.fixture
+def heads():
+    return KnownHeads()
+
+
+def on_a_new_connection(heads, *parts):
+    reader = RequestReader(Reserved(), heads)
+    for part in parts:
+        reader.feed(part)
+    return reader
+
+
+def test_a_request_whose_head_came_before_is_the_same_request_with_its_own_body(heads):
+    (first,) = on_a_new_connection(heads, POST).ready
+    reader = on_a_new_connection(heads, POST.replace(b"abc", b"xyz"))
+    assert list(reader.ready) == [first._replace(body=b"xyz")]
+    assert not reader.is_inside_request
+
+
+def test_after_a_known_head_the_parts_of_other_requests_are_read(heads):
+    on_a_new_connection(heads, POST)
+    assert bodies(on_a_new_connection(heads, POST, POST[:9], POST[9:] + GET, POST + GET, GET)) == [
+        *[b"abc", b"abc", b"", b"abc", b"", b""]
+    ]
+
+
+@pytest.mark.parametrize("sent", [POST[:-1], POST[:-3], POST + b"G"])
+def test_a_known_head_with_less_or_more_than_its_body_is_read_as_if_it_was_new(heads, sent):
+    on_a_new_connection(heads, POST)
+    known, new = on_a_new_connection(heads, sent), on_a_new_connection(KnownHeads(), sent)
+    assert (list(known.ready), known.is_inside_request) == (list(new.ready), new.is_inside_request)
+
+
+def test_a_known_head_in_a_body_is_part_of_the_body(heads):
+    on_a_new_connection(heads, GET)
+    outer = b"POST /v2 HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(GET)
+    assert bodies(on_a_new_connection(heads, outer, GET)) == [GET]
+
+
+@pytest.mark.parametrize("header", [b"Connection: close", b"Expect: 100-continue", b"Transfer-Encoding: chunked"])
+def test_a_head_that_says_more_than_how_long_its_body_is_is_read_each_time(heads, header):
+    sent = b"GET /v2 HTTP/1.1\r\nHost: a\r\n" + header + (b"\r\n\r\n0\r\n\r\n" if b"chunked" in header else b"\r\n\r\n")
+    on_a_new_connection(heads, sent)
+    assert heads.request(sent) is None
+
+
+def test_the_number_of_known_heads_is_bounded_and_so_is_their_length(heads):
+    for n in range(2 * MAX_KNOWN):
+        on_a_new_connection(heads, b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % n)
+    last = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % (2 * MAX_KNOWN - 1)
+    long = b"GET /long HTTP/1.1\r\nHost: %b\r\n\r\n" % (b"a" * MAX_HEAD_BYTES)
+    on_a_new_connection(heads, long)
+    first = b"GET /0 HTTP/1.1\r\nHost: a\r\n\r\n"
+    assert (heads.request(first), heads.request(long)) == (None, None)
+    assert heads.request(last).target == b"/%d" % (2 * MAX_KNOWN - 1)

@@ -5,7 +5,6 @@ and when a good call was not answered meanwhile.
 """
 
 import argparse
-import asyncio
 import random
 import resource
 import sys
@@ -55,12 +54,7 @@ def targets() -> Iterator[Sequence[Target]]:
     with running_gateway(versions) as gateway, closing(uvloop.new_event_loop()) as loop:
         for model, _ in versions:
             gateway.serve(model, live=1)
-        # A request that waits for a slow version asks for this thread's loop, and would make one that nobody closes.
-        asyncio.set_event_loop(loop)
-        try:
-            yield RestRequests(gateway, loop), GrpcMessages(gateway), GrpcFrames(gateway)
-        finally:
-            asyncio.set_event_loop(None)
+        yield RestRequests(gateway, loop), GrpcMessages(gateway), GrpcFrames(gateway)
 
 
 def fuzz(

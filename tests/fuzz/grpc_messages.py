@@ -15,7 +15,7 @@ from services.gateway.pending import Pending
 from tests.bench.rest_material import MODEL
 from tests.fuzz.mutations import changed
 from tests.fuzz.target import Sent
-from tests.gateway.harness import GatewayHarness, infer_request
+from tests.gateway.harness import GatewayHarness, infer_request, result_of
 
 ANSWER_SECONDS = 5.0
 NOT_PROTOBUF = "no message"
@@ -48,7 +48,7 @@ class GrpcMessages:
             known = self._messages.request(request.SerializeToString())
             outcome = self._inference.infer(known, Call())
             if isinstance(outcome, Pending):
-                outcome = outcome.done.result(ANSWER_SECONDS)
+                outcome = result_of(outcome.done, ANSWER_SECONDS)
             encoded(outcome)
         except DecodeError:
             return Sent(request, [NOT_PROTOBUF], "")

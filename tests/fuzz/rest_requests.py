@@ -1,5 +1,6 @@
 """Mutated requests to the REST server's parser, decoders and models."""
 
+import asyncio
 import random
 import re
 
@@ -7,7 +8,6 @@ import uvloop
 
 from services.gateway.rest.connection import Connection
 from services.gateway.rest.handler import Handler
-from services.gateway.rest.http_messages import HttpAnswer
 from services.gateway.rest.server import Connections
 from tests.bench.rest_material import binary_request, json_request
 from tests.fuzz.mutations import mutated
@@ -16,6 +16,7 @@ from tests.gateway.harness import GatewayHarness
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 INTERNAL = "500"
+ANSWER_SECONDS = 5.0
 
 
 class RestRequests:
@@ -24,23 +25,29 @@ class RestRequests:
     name = "REST"
 
     def __init__(self, gateway: GatewayHarness, loop: uvloop.Loop) -> None:
-        self._host = _Host(Connections(Handler(gateway.inference, gateway.metrics)))
+        self._host = Connections(Handler(gateway.inference, gateway.metrics))
         self._loop = loop
         self._seeds = [make(rows) for make in (json_request, binary_request) for rows in (1, 3)]
 
     def send(self, chance: random.Random) -> Sent:
         """Sends one request."""
-        sent = mutated(chance.choice(self._seeds), chance)
-        transport = _Transport()
-        connection = Connection(self._host, self._loop)
-        connection.connection_made(transport)  # type: ignore[arg-type]
+        sent, transport = mutated(chance.choice(self._seeds), chance), _Transport()
         try:
-            connection.data_received(sent)
-            connection.connection_lost(None)
+            self._loop.run_until_complete(self._exchange(sent, transport))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is a fault
             return Sent(sent, [type(error).__name__], f"{type(error).__name__}: {error}")
         found = [status.decode() for status in STATUS.findall(transport.sent)]
         return Sent(sent, found, "an internal error" if INTERNAL in found else "")
+
+    async def _exchange(self, sent: bytes, transport: "_Transport") -> None:
+        """Has the connection answer these bytes. Also when a slow version answers."""
+        connection = Connection(self._host, self._loop)
+        connection.connection_made(transport)  # type: ignore[arg-type]
+        connection.data_received(sent)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while connection._later:
+                await asyncio.sleep(0.001)
+        connection.connection_lost(None)
 
 
 class _Transport:
@@ -59,23 +66,3 @@ class _Transport:
         """The answers alone are looked at."""
 
     write_eof = close = abort = pause_reading = resume_reading = ignore
-
-
-class _Host:
-    """Answers each request at once. A slow version's answer is not waited for: there is no loop that runs."""
-
-    def __init__(self, host: Connections) -> None:
-        self._host = host
-        self.date, self.is_draining, self.heads = host.date, False, host.heads
-        self.reserve, self.refused = host.reserve, host.refused
-        self.opened, self.closed = host.opened, host.closed
-
-    def handle(self, request: object) -> HttpAnswer:
-        try:
-            answer = self._host.handle(request)  # type: ignore[arg-type]
-        except RuntimeError as error:
-            if "no running event loop" not in str(error):
-                raise
-            return HttpAnswer(200)
-        assert isinstance(answer, HttpAnswer)
-        return answer

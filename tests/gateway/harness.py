@@ -225,11 +225,11 @@ class GatedSession:
         return self._session.run(outputs, arrays, options)
 
 
-def result_of(promise):
+def result_of(promise, seconds=PATIENCE_SECONDS):
     """Its result, once it has come."""
     come = threading.Event()
     promise.add_done_callback(lambda _: come.set())
-    assert come.wait(PATIENCE_SECONDS)
+    assert come.wait(seconds)
     return promise.result()
 
 

@@ -35,7 +35,9 @@ SUM_SLACK = 1e-4
 EXACT = 2**53
 """A double can hold every whole number up to this size."""
 
-_NO_CLASS = "which is not one of the classes 0 to {}"
+_NO_CLASS = "which is not one of the classes"
+ANY_CLASS = 2**31 - 1
+"""How many classes there are before a network has said it."""
 
 
 class WrongMeaning(Exception):
@@ -162,9 +164,8 @@ def as_logits(predictions: Values) -> Floats:
 def as_classes(answers: Values, classes: int) -> Integers:
     """The class of each row. Raises WrongMeaning."""
     values = as_numbers(answers, "answer")
-    _refuse(
-        ~((values >= 0) & (values < classes) & (values == np.floor(values))), answers, _NO_CLASS.format(classes - 1)
-    )
+    wrong = ~((values >= 0) & (values < classes) & (values == np.floor(values)))
+    _refuse(wrong, answers, f"{_NO_CLASS}{', which begin at 0' if classes == ANY_CLASS else f' 0 to {classes - 1}'}")
     return values.astype(np.int64)
 
 

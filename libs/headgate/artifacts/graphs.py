@@ -28,7 +28,8 @@ MAX_NODES = 500_000
 OLDEST_OPSET = 7
 """ONNX Runtime promises no older one."""
 MAX_LISTED = 5
-JOIN = ". Join its tensors into one, with a row for each row, by the operator ConcatFromSequence"
+ONE_VS_REST = "for several labels, OneVsRestClassifier of scikit-learn answers [rows, labels]"
+JOIN = f". Join its tensors into one, with a row for each row, by the operator ConcatFromSequence; {ONE_VS_REST}"
 TOKENIZER = "com.microsoft.Tokenizer"
 WORDS = (
     ". This one comes from a text vectorizer of scikit-learn: split the text by ONNX's StringSplit (opset 20) or by an"

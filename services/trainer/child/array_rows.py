@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from headgate.artifacts.answers import CUSTOM, MULTICLASS, MULTILABEL, WrongMeaning, check_answers
+from headgate.artifacts.answers import ANY_CLASS, CUSTOM, MULTICLASS, MULTILABEL, WrongMeaning, check_answers
 from headgate.artifacts.datatypes import PROTOCOL_TYPES, STRING
 from headgate.artifacts.graphs import Graph, GraphTensor
 from headgate.artifacts.layout import OUTPUT, Unclear, measured
@@ -19,7 +19,6 @@ from services.trainer.child.row_findings import Array, Arrays
 from services.trainer.job import Job
 
 SPLITS = ("train", "validation", "test")
-MAX_CLASS = 2**31 - 1
 LABELS_NDIM = 2
 """Of the answers of a multilabel task: rows and labels."""
 WHERE = "datasets(context)"
@@ -89,7 +88,7 @@ def _check_answers(task: str, answers: Array) -> None:
     if task == MULTILABEL and answers.ndim != LABELS_NDIM:
         expected = "expected a row of labels for each row, each 0 or 1"
         raise WrongMeaning(f"the answers have the shape {list(answers.shape)}: {expected}")
-    check_answers(task, answers, MAX_CLASS if task == MULTICLASS else answers.shape[-1])
+    check_answers(task, answers, ANY_CLASS if task == MULTICLASS else answers.shape[-1])
 
 
 def _by_input(where: str, features: Any, graph: Graph) -> list[tuple[GraphTensor, Any]]:

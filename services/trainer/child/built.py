@@ -31,7 +31,7 @@ from headgate.artifacts.answers import (
 from headgate.artifacts.batches import batches, rows_at_once
 from headgate.artifacts.extensions import register_extensions
 from headgate.artifacts.findings import FINDINGS, Findings
-from headgate.artifacts.graphs import Graph, GraphRefused, inspect, read_graph, with_metadata
+from headgate.artifacts.graphs import ONE_VS_REST, Graph, GraphRefused, inspect, read_graph, with_metadata
 from headgate.artifacts.row_file import rows_as_bytes
 from headgate.artifacts.timed_runs import MAX_CALL_SECONDS, TookTooLong, reason_of, timed_calls, timed_load
 from services.trainer.child.array_rows import Split, fitted, read_splits
@@ -231,7 +231,9 @@ class Run:
         for name, array in found.items():
             if not isinstance(array, np.ndarray) or array.ndim < 1 or len(array) != rows:
                 got = f"{name} of the shape {list(getattr(array, 'shape', ()))} for {rows_in_words(rows)}"
-                raise ExportFailure(f"{BUILD}: expected an answer for each row, got {got}{ROWS_FIRST}")
+                labels_first = getattr(array, "ndim", 0) == 3 and array.shape[1] == rows
+                advice = f". {ONE_VS_REST[:1].upper()}{ONE_VS_REST[1:]}" if labels_first else ROWS_FIRST
+                raise ExportFailure(f"{BUILD}: expected an answer for each row, got {got}{advice}")
         return found
 
     def _answers(self, features: Arrays) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headgate.artifacts.answers import CUSTOM, MULTICLASS, WrongMeaning, check_answers
+from headgate.artifacts.answers import ANY_CLASS, CUSTOM, MULTICLASS, WrongMeaning, check_answers
 from headgate.artifacts.datatypes import PROTOCOL_TYPES
 from headgate.artifacts.layout import Unclear, measured
 from headgate.network_table import MAX_TENSORS, is_tensor_name
@@ -29,7 +29,6 @@ from services.trainer.child.tensors import (
 from services.trainer.job import Job
 
 SPLITS = ("train", "validation", "test")
-MAX_CLASS = 2**31 - 1
 NO_ROWS = "there are no rows; each split needs some"
 LOSSY = (
     "Give a tensor or an array, which keep their datatype, or convert the list where a rounded number means the same"
@@ -137,7 +136,7 @@ def _require_rows(where: str, features: Tensors, answers: Tensors) -> None:
 
 
 def _check_answers(answers: Any, task: str) -> None:
-    check_answers(task, answers, MAX_CLASS if task == MULTICLASS else answers.shape[-1])
+    check_answers(task, answers, ANY_CLASS if task == MULTICLASS else answers.shape[-1])
 
 
 def require_like(train: Rows, other: Rows, split: str, dimensions: Mapping[str, Sequence[str]]) -> None:

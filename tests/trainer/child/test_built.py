@@ -358,6 +358,12 @@ REFUSED = {
         ),
         "expected an answer for each row, got y of the shape [1, 2] for a batch of 10 rows",
     ),
+    "labels first": (
+        "def build(context): return material.model([helper.make_node('Unsqueeze', ['x', 'zero'], ['y'])],"
+        " [material.floats('x', None, 2)], [material.floats('y', 1, None, 2)],"
+        " [helper.make_tensor('zero', TensorProto.INT64, [1], [0])])",
+        "got y of the shape [1, 10, 2] for a batch of 10 rows. For several labels, OneVsRestClassifier of scikit-learn",
+    ),
     "no probability": (
         OWN.format(
             "helper.make_node('ReduceSum', ['x'], ['s']), helper.make_node('Exp', ['x'], ['e']),"

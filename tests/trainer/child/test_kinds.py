@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from sklearn.utils.class_weight import compute_class_weight
 
 from headgate.artifacts import layout
 from headgate.artifacts.findings import Findings, findings_in
@@ -26,6 +25,7 @@ from services.gateway.onnx_errors import MODEL_ERRORS
 from services.gateway.onnx_loading import load_onnx
 from services.gateway.sessions import LoadedVersion
 from services.trainer.job import ARTIFACT_DIRECTORY
+from tests.late import Late
 from tests.trainer.kinds import KINDS
 from tests.trainer.measured_models import MEASURED, UNMEASURED
 
@@ -33,6 +33,7 @@ from tests.trainer.measured_models import MEASURED, UNMEASURED
 pytestmark = pytest.mark.timeout(600)
 
 ALL_KINDS = KINDS | MEASURED
+class_weight = Late("sklearn.utils.class_weight")
 
 
 @dataclass
@@ -165,7 +166,9 @@ def test_balanced_weights_of_labels_are_those_of_scikit_learn_for_each_column(ki
     trained = safetensors.numpy.load(kinds.file("labels", layout.WEIGHTS_FILE))
     logits = rows.features["features"] @ trained["weight"].T + trained["bias"]
     losses = np.logaddexp(0, np.where(answers > 0, -logits, logits))
-    weights = [compute_class_weight("balanced", classes=np.array([0, 1]), y=column) for column in answers.T]
+    weights = [
+        class_weight.compute_class_weight("balanced", classes=np.array([0, 1]), y=column) for column in answers.T
+    ]
     weighted = [pair[column] for pair, column in zip(weights, answers.T, strict=True)]
     last = json.loads(kinds.file("labels", layout.TRAINING_FILE))["epochs"][-1]
     assert last["validation_loss"] == pytest.approx(np.mean(losses * np.transpose(weighted)), rel=1e-5)

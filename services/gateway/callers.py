@@ -13,8 +13,9 @@ from typing import Any
 import grpc
 
 from headgate.access.decision import decide
+from headgate.access.roles import Action
 from headgate.access.subject import Subject
-from headgate.access.table import TABLE, Row, Scope, row_of
+from headgate.access.table import TABLE, Resource, Row, Scope, row_of
 from headgate.runtime.authentication.proof import Proof
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.access_check import ProvenContext, shown_by
@@ -27,6 +28,7 @@ MAX_VERIFYING = 256
 RETRY_SECONDS = 1.0
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 _INFER = row_of(MODEL_INFER)
+_READ = Row(Resource.MODEL, Action.READ, Scope.MODEL)
 
 
 class Callers:
@@ -64,6 +66,10 @@ class Callers:
     def may_ask(self, subject: Subject, model: str) -> bool:
         """Whether the subject may have this model predict."""
         return decide(subject, self.access.grants(), _INFER, self.access.target(model)) is None
+
+    def may_read(self, subject: Subject, model: str) -> bool:
+        """Whether the subject may read what the model does in this environment."""
+        return decide(subject, self.access.grants(), _READ, self.access.target(model)) is None
 
     async def permission(self, shown: Shown, request: Any) -> Permission:
         """Lets a call with this request go on. What it returns may be asked again."""
@@ -119,6 +125,10 @@ class AskedContext(ProvenContext):
     def may_ask(self, model: str) -> bool:
         """Whether the caller may have this model predict."""
         return self._callers.may_ask(self.permission.subject, model)
+
+    def may_read(self, model: str) -> bool:
+        """Whether the caller may read what the model does in this environment."""
+        return self._callers.may_read(self.permission.subject, model)
 
     async def write(self, message: Any) -> None:
         """Raises RpcRefused once the caller may not go on."""

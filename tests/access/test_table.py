@@ -43,10 +43,10 @@ def test_every_method_has_exactly_one_row():
 
 
 def test_each_method_that_shows_a_part_is_known_to_a_test_of_what_it_shows():
-    """tests/registry/test_tenants.py has those of the registry, tests/runtime/rpc/test_shown_parts.py the others."""
+    """The tests are registry/test_tenants.py, runtime/rpc/test_shown_parts.py and gateway/test_access.py."""
     parts = {path.rpartition("/")[2] for path, row in TABLE.items() if row.scope in (Scope.VISIBLE, Scope.STREAMS)}
     of_the_registry = {"ListModels", "WatchModels", "ListVersions", "WatchVersions", "ListReleases", "WatchHistory"}
-    assert parts == of_the_registry | {"ListAttempts", "ListPilots"}
+    assert parts == of_the_registry | {"ListAttempts", "ListPilots", "ListDevices"}
 
 
 def test_every_service_of_the_protos_is_walked():

@@ -15,6 +15,7 @@ from headgate.runtime.authentication.signing_keys import MAX_AGE_SECONDS, REFRES
 from headgate.runtime.rpc.call_check import FORBIDDEN_RULE, UNPROVEN_RULE
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import edge_service_pb2 as edge
+from headgate.v1 import edge_service_pb2_grpc as edge_grpc
 from headgate.v1 import facts_pb2 as facts
 from services.gateway.rest.paths import Method, find_path
 from services.gateway.rest.url_tokens import RULE as NO_TOKEN_IN_URL
@@ -27,7 +28,7 @@ from tests.runtime.authentication.granted import ROOT, Granted, bearer, called
 from tests.runtime.authentication.provider import NOW, token
 
 UNPROVEN, FORBIDDEN = ("UNAUTHENTICATED", UNPROVEN_RULE), ("PERMISSION_DENIED", FORBIDDEN_RULE)
-MODELS = ("fraud", "churn")
+MODELS = ("fraud", "churn", "risk.cards")
 
 
 def methods(service):
@@ -201,7 +202,7 @@ def test_the_index_shows_what_its_caller_may_ask(gateway, rest, granted):
 
     granted.grant(Role.PREDICTOR, models="fr*")
     assert shown(bearer(token())) == ["fraud"]
-    assert shown(header_of(ROOT)) == ["churn", "fraud"]
+    assert shown(header_of(ROOT)) == sorted(MODELS)
 
 
 def test_a_public_model_answers_everybody_and_no_wrong_token(gateway, rest, granted):
@@ -329,3 +330,28 @@ def test_an_operator_who_loads_a_model_learns_that_releases_decide(gateway, gran
     path = "/inference.GRPCInferenceService/RepositoryModelLoad"
     assert called(gateway.channel, path, load, bearer(token()), request_of(load))[0] == "FAILED_PRECONDITION"
     assert row_of(path).action is Action.OPERATE
+
+
+def test_a_tenant_predicts_with_the_models_of_its_project_alone(gateway, rest, granted):
+    granted.grant(Role.PREDICTOR, models="risk.*")
+    header = bearer(token())
+    assert gateway.infer(infer_request([[1, 1, 1]], model="risk.cards"), metadata=header).model_name == "risk.cards"
+    assert rest.infer(rows(1.0, 1.0, 1.0), "risk.cards", authorization=header[0][1]).json["model_name"] == "risk.cards"
+    shown = gateway.stub.RepositoryIndex(inference.RepositoryIndexRequest(), metadata=header).models
+    assert [each.name for each in shown] == ["risk.cards"]
+    for model in ("fraud", "default.fraud", "cards", "risk", "risk.missing.cards"):
+        with pytest.raises(grpc.RpcError) as refused:
+            gateway.infer(infer_request([[1, 1, 1]], model=model), metadata=header)
+        assert (refused.value.code().name, refused.value.details()) == FORBIDDEN
+    assert 'model="risk.cards"' in gateway.metrics.text()
+
+
+def test_a_list_of_devices_shows_the_models_that_its_caller_may_read(devices, granted):
+    stub = edge_grpc.EdgeServiceStub(devices)
+    served = [edge.ServedModel(model=model, version=1) for model in ("fraud", "risk.cards")]
+    reported = edge.ReportDeviceRequest(environment="production", device="till-1", incarnation="i", served=served)
+    stub.ReportDevice(reported, metadata=header_of(ROOT))
+    granted.grant(Role.VIEWER, "ben@example.com", models="risk.*")
+    for subject, models in ((ROOT, ["fraud", "risk.cards"]), ("ben@example.com", ["risk.cards"])):
+        listed = stub.ListDevices(edge.ListDevicesRequest(environment="production"), metadata=header_of(subject))
+        assert [[each.model for each in device.served] for device in listed.devices] == [models]

@@ -146,6 +146,16 @@ def test_a_model_of_another_tenant_is_refused_in_the_same_words_whether_it_is_th
         assert there == absent, method.name
 
 
+def test_a_grant_of_another_tenant_is_refused_in_the_same_words_whether_it_is_there_or_not(tenants: Tenants):
+    for name in ("RevokeRole", "RevokeToken"):
+        method = next(method for _, method in of_the_registry() if method.name == name)
+        make = GetMessageClass(method.input_type)
+        field = "grant" if name == "RevokeRole" else "token"
+        there, absent = (refusal(tenants.ben, method, make(**{field: named})) for named in ("of-a", "of-nobody"))
+        assert there[0] is grpc.StatusCode.PERMISSION_DENIED
+        assert there == absent
+
+
 def test_the_requests_that_name_no_model_are_known():
     for path, method in of_the_registry():
         if method.name in NAMES_NO_MODEL:

@@ -187,7 +187,7 @@ TABLE: Mapping[str, Row] = {
             "WatchRoutes": (_DEVICE, FOLLOW, Scope.ENVIRONMENT, "environment"),
             "ReadArtifact": (_DEVICE, FOLLOW, Scope.ENVIRONMENT, "environment"),
             "ReportDevice": (_DEVICE, FOLLOW, Scope.ENVIRONMENT, "environment"),
-            "ListDevices": (_DEVICE, READ, Scope.ENVIRONMENT, "environment"),
+            "ListDevices": (_DEVICE, READ, Scope.VISIBLE),
         },
     ),
     **_rows(

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right, insort
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -21,15 +21,19 @@ MAX_READ = 2_000
 """Devices that are looked at for one page, because predictions wait meanwhile."""
 
 
+def every_model(model: str) -> bool:
+    """Lets all models be read."""
+    return True
+
+
 @dataclass(slots=True)
 class _Heard:
     at: float
     watches: int = 0
     device: edge.EdgeDevice = field(default_factory=edge.EdgeDevice)
 
-    @property
-    def is_troubled(self) -> bool:
-        return not self.watches or bool(self.device.refused)
+    def is_troubled(self, may_read: Callable[[str], bool]) -> bool:
+        return not self.watches or any(may_read(each.model) for each in self.device.refused)
 
 
 class Roster:
@@ -57,8 +61,10 @@ class Roster:
             served=request.served[:MAX_MODELS], refused=islice(_refused(request), MAX_REFUSED)
         )
 
-    def page(self, request: edge.ListDevicesRequest, now: float) -> edge.ListDevicesResponse:
-        """The next devices by name after the page's token."""
+    def page(
+        self, request: edge.ListDevicesRequest, now: float, may_read: Callable[[str], bool] = every_model
+    ) -> edge.ListDevicesResponse:
+        """The next devices by name after the page's token. Nothing of it comes from models that may not be read."""
         self._forget(now)
         wanted = min(request.page_size or PAGE_DEVICES, MAX_PAGE_DEVICES)
         start = bisect_right(self._names, request.page_token)
@@ -67,8 +73,8 @@ class Roster:
             if len(response.devices) == wanted:
                 break
             heard = self._heard[name]
-            if heard.is_troubled or not request.only_troubled:
-                response.devices.append(_listed(name, heard, now))
+            if not request.only_troubled or heard.is_troubled(may_read):
+                response.devices.append(_listed(name, heard, now, may_read))
             response.next_page_token = name
         if not self._names or response.next_page_token in ("", self._names[-1]):
             response.next_page_token = ""
@@ -103,7 +109,11 @@ def _refused(request: edge.ReportDeviceRequest) -> Iterator[edge.RefusedVersion]
             )
 
 
-def _listed(name: str, heard: _Heard, now: float) -> edge.EdgeDevice:
-    listed = edge.EdgeDevice(device=name, following=bool(heard.watches), silent_ms=int((now - heard.at) * 1000))
-    listed.MergeFrom(heard.device)
-    return listed
+def _listed(name: str, heard: _Heard, now: float, may_read: Callable[[str], bool]) -> edge.EdgeDevice:
+    return edge.EdgeDevice(
+        device=name,
+        following=bool(heard.watches),
+        silent_ms=int((now - heard.at) * 1000),
+        served=(each for each in heard.device.served if may_read(each.model)),
+        refused=(each for each in heard.device.refused if may_read(each.model)),
+    )

@@ -54,6 +54,19 @@ def test_only_devices_in_trouble_are_listed_if_asked():
     assert names(listed(roster, only_troubled=True)) == ["away", "refuses"]
 
 
+def test_what_may_not_be_read_is_not_there_and_makes_no_trouble():
+    roster = Roster()
+    roster.follow("till-1", 0.0)
+    roster.report(report("till-1", [(3, "not signed")], fraud=2, churn=1), 0.0)
+
+    def of_churn(**fields):
+        return roster.page(edge.ListDevicesRequest(**fields), 0.0, lambda model: model == "churn")
+
+    (found,) = of_churn().devices
+    assert ([each.model for each in found.served], list(found.refused)) == (["churn"], [])
+    assert names(of_churn(only_troubled=True)) == []
+
+
 @pytest.mark.parametrize("count", [0, 1, 7, 8, MAX_READ + 5])
 def test_pages_have_each_device_once_by_name(count):
     roster = Roster()

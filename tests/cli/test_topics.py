@@ -1,6 +1,7 @@
 """`headgate topics` on both kinds of log: it makes missing topics and never changes existing ones."""
 
 import json
+import shlex
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 from headgate.log import topics
 from headgate.log.open import open_log
 from headgate.log.port import Topic
+from headgate.log.rights import RIGHTS
 from headgate.log.sqlite.log import SqliteLog
 from headgate.log.startup import await_log
 from tests.cli.running import Headgate, run_headgate
 from tests.kafka_admin import grow_topics
 from tests.kafka_broker import KafkaBroker
 
+ROOT = Path(__file__).parents[2]
 LIFECYCLE_FOR_EVER = {"topic": "headgate.lifecycle", "setting": "retention.ms", "declared": "-1", "found": "-1"}
 
 
@@ -86,3 +89,29 @@ def test_a_topic_that_is_not_declared_is_not_a_difference(
 def test_a_min_insync_above_the_replication_is_refused(headgate: Headgate) -> None:
     code, _, printed = headgate("--log=kafka://nowhere:1", "topics", "apply", "--replication=2", "--min-insync=3")
     assert (code, "--min-insync is 3: at most the 2 copies" in printed) == (2, True)
+
+
+def test_the_rights_are_printed_as_lines_of_kafkas_tool_and_only_the_registry_writes_facts(headgate: Headgate) -> None:
+    code, printed, _ = headgate("topics", "acls")
+    lines = [shlex.split(line) for line in printed.splitlines() if not line.startswith("#")]
+    writers = {line[line.index("--allow-principal") + 1] for line in lines if {"Write", topics.LIFECYCLE} <= set(line)}
+    assert (code, writers) == (0, {"User:registry"})
+    assert {line[0] for line in lines} == {"kafka-acls.sh"}
+    assert all(line.count("--resource-pattern-type") == 1 for line in lines)
+
+
+def test_the_users_of_strimzi_in_the_manifests_are_those_of_the_table(headgate: Headgate) -> None:
+    code, printed, _ = headgate("topics", "acls", "--form", "strimzi")
+    manifest = (ROOT / "k8s/components/strimzi/users.yaml").read_text()
+    assert (code, manifest.endswith(printed)) == (0, True), "write it again by `headgate topics acls --form strimzi`"
+    code, printed, _ = headgate("topics", "acls", "--form", "strimzi", "--cluster", "mine")
+    assert (code, printed.count("strimzi.io/cluster: mine")) == (0, len(RIGHTS))
+
+
+def test_rights_are_given_to_principals_of_kafka_alone(headgate: Headgate, tmp_path: Path) -> None:
+    code, printed, _ = headgate("topics", "acls", "--principal", "User:CN={name},O=it's me")
+    assert (code, shlex.split(printed.splitlines()[2])[4]) == (0, "User:CN=registry,O=it's me")
+    code, _, err = headgate("topics", "acls", "--principal", "User:me")
+    assert (code, "expected a text with {name} in it" in err) == (2, True)
+    code, _, err = headgate(f"--log=sqlite://{tmp_path}/log.db", "topics", "acls", "--apply")
+    assert (code, "the embedded log has no users" in err) == (2, True)

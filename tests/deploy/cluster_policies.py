@@ -5,6 +5,7 @@ from typing import Any
 
 from headgate.log import topics
 from headgate.log.kafka.topics import declared_settings
+from headgate.log.rights import RIGHTS
 from headgate.runtime.observability import metric_catalogue
 from tests.deploy.kustomize import Manifest
 from tests.deploy.manifests import name_of
@@ -15,22 +16,7 @@ NAME = "app.kubernetes.io/name"
 CLUSTER = "strimzi.io/cluster"
 
 ACCESS: dict[str, tuple[set[str], set[str]]] = {
-    "registry": (
-        {topics.COMMANDS, topics.INBOX, topics.LIFECYCLE, topics.DEAD_LETTERS},
-        {topics.LIFECYCLE, topics.REFUSALS, topics.TELEMETRY, topics.DEAD_LETTERS},
-    ),
-    "trainer": ({topics.LIFECYCLE, topics.TELEMETRY}, {topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS}),
-    "evaluator": ({topics.LIFECYCLE, topics.TELEMETRY}, {topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS}),
-    "deployer": (
-        {topics.LIFECYCLE, topics.TELEMETRY, topics.DEAD_LETTERS},
-        {topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS},
-    ),
-    "gateway": ({topics.LIFECYCLE}, {topics.TELEMETRY, topics.PREDICTIONS}),
-    "publisher": (set(), {topics.INBOX}),
-    "operator": (
-        {topic.name for topic in topics.TOPICS},
-        {topics.INBOX, topics.COMMANDS, topics.TELEMETRY, topics.DEAD_LETTERS},
-    ),
+    name: (set(rights.reads), set(rights.writes)) for name, rights in RIGHTS.items()
 }
 """The topics that each Kafka user reads and writes."""
 

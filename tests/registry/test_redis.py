@@ -6,20 +6,25 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from redis import Redis
+from redis.exceptions import NoPermissionError
 
 from headgate.domain.credentials import hides_nothing
 from headgate.runtime.rpc import redis_buckets
+from headgate.runtime.rpc.rate_limit import Rate
 from headgate.runtime.settings import SettingsError, from_env
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
+from headgate.view.fields import Kind
 from headgate.view.redis import layout
 from headgate.view.redis import view as redis_view
+from headgate.view.redis.reader import RedisReader
 from services.registry.settings import Settings
 from tests.conftest import redis_available
 from tests.metrics.exposed import text_of
@@ -305,3 +310,27 @@ def test_the_view_and_the_rate_limit_have_metrics(start: Start, own_redis: Redis
     assert now['headgate_view_reads_total{source="fold"}'] == 1
     calls_until_limited(registry)
     assert measured(registry)['headgate_rate_limited_total{door="RegistryService"}'] == 1
+
+
+def test_the_users_in_the_docs_have_the_rights_they_need_and_no_others(start: Start, own_redis: RedisServer) -> None:
+    page = (Path(__file__).parents[2] / "docs/operators/redis.md").read_text()
+    lines = [line.replace("PASSWORD", "s3cret") for line in page.splitlines() if line.startswith("ACL SETUSER")]
+    with Redis.from_url(own_redis.url) as administrator:
+        for line in lines[:2]:
+            administrator.execute_command(*line.split())
+        writing, reading = (own_redis.url.replace("//", f"//{user}:s3cret@") for user in ("registry", "reader"))
+        registry = start("registry-0", redis=writing)
+        create(registry, 1)
+        wait_for_view(registry, ["fraud"])
+        buckets = redis_buckets.RedisBuckets(writing, Rate(0.01, 1))
+        assert (buckets.take("a"), buckets.take("a") > 0) == (0, True)
+        assert administrator.keys("headgate:rate:*")
+        buckets.close()
+    reader = RedisReader(reading)
+    assert reader.status().generation
+    assert next(reader.changes()) == []
+    assert [found.name for found in reader.get(Kind.MODEL, ["fraud"])[0] if found] == ["models/fraud"]
+    reader.close()
+    for address, forbidden in ((reading, f"DEL {layout.CURRENT}"), (writing, "SET others 1"), (writing, "FLUSHALL")):
+        with Redis.from_url(address) as client, pytest.raises(NoPermissionError):
+            client.execute_command(*forbidden.split())

@@ -1,7 +1,8 @@
-"""`headgate topics` shows the log's topics and their settings, and makes the topics that are missing."""
+"""`headgate topics` shows the log's topics, makes those that are missing, and prints who may read and write them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,11 +10,15 @@ import typer
 from headgate.cli.printing import show
 from headgate.cli.render import Format, Output, Wide, show_rows
 from headgate.cli.session import session, usage
-from headgate.log.open import is_embedded
+from headgate.log.open import give_rights, is_embedded
 from headgate.log.port import BROKER_DEFAULT, EventLog, Topic, TopicState, refuse_mismatch
+from headgate.log.rights import RIGHTS, commands, strimzi_user
 from headgate.log.topics import TOPICS
 
 MAX_REPLICATION = 32_767
+ACLS_OPTIONS = "# ACLS_OPTIONS has the options --bootstrap-server and, if needed, --command-config."
+PRINCIPAL = "User:{name}"
+"""The name of a principal with SCRAM. With certificates it is User:CN={name}, unless the brokers map it."""
 
 topics = typer.Typer(help="The log's topics: the declared settings and the present ones.", no_args_is_help=True)
 
@@ -60,6 +65,45 @@ def apply(
         settings = " ".join(f"{name}={value}" for name, value in state.declared.items())
         done = "is as declared" if state.exists else "would be created" if dry_run else "created"
         show(f"{state.name} {done}: {settings}")
+
+
+class Form(StrEnum):
+    COMMANDS = "commands"
+    STRIMZI = "strimzi"
+
+
+@topics.command("acls")
+def print_acls(
+    context: typer.Context,
+    form: Annotated[Form, typer.Option(help="Lines of kafka-acls.sh, or KafkaUsers of Strimzi as YAML.")] = (
+        Form.COMMANDS
+    ),
+    principal: Annotated[
+        str, typer.Option(help="How Kafka names a service: {name} stands for registry, trainer and so on.")
+    ] = PRINCIPAL,
+    cluster: Annotated[str, typer.Option(help="The name of Strimzi's Kafka.")] = "headgate",
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Give the rights to the principals now, as the user of --log.")
+    ] = False,
+) -> None:
+    """Print the rights of each service on each topic, for Kafka's authorizer."""
+    if "{name}" not in principal:
+        usage(f"--principal is {principal!r}: expected a text with {{name}} in it, such as User:CN={{name}}")
+    principals = {name: principal.replace("{name}", name) for name in RIGHTS}
+    if apply:
+        url = session(context).log_url
+        if is_embedded(url):
+            usage("--apply: the embedded log has no users; whoever may write its file may do everything")
+        give_rights(url, principals)
+        show("\n".join(f"{given} has the rights of {name}" for name, given in principals.items()))
+    elif form is Form.STRIMZI:
+        show("\n---\n".join(strimzi_user(name, cluster) for name in RIGHTS))
+    else:
+        show(
+            "\n".join(
+                line for name in RIGHTS for line in (f"# {RIGHTS[name].about}", *commands(name, principals[name]))
+            )
+        )
 
 
 def _with_log(

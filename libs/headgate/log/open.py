@@ -4,6 +4,7 @@ An address is `sqlite:///absolute/path`, `sqlite:relative/path` or `kafka://host
 The path of an embedded log stands in it as it is, without escapes such as %20.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -41,6 +42,13 @@ def is_embedded(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
+def give_rights(url: str, principals: Mapping[str, str]) -> None:
+    """Gives principals of Kafka the rights of their names in `headgate.log.rights`. Raises LogError."""
+    from headgate.log.kafka.rights import grant
+
+    grant(_brokers(url), _options(url), principals)
+
+
 def embedded_address(path: Path) -> str:
     """The address of the embedded log in this file."""
     return f"sqlite://{path.absolute()}"
@@ -58,7 +66,11 @@ def embedded_path(url: str) -> Path:
 def _open_kafka(url: str) -> EventLog:
     from headgate.log.kafka.log import KafkaLog  # loaded only when needed: loading the client takes time
 
-    return KafkaLog(_brokers(url), dict(parse_qsl(urlsplit(url).query, keep_blank_values=True)))
+    return KafkaLog(_brokers(url), _options(url))
+
+
+def _options(url: str) -> dict[str, object]:
+    return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
 
 
 def _brokers(url: str) -> list[str]:

@@ -195,6 +195,7 @@ def test_a_folder_of_mlflow_is_read_by_its_mlmodel_and_sent_with_its_weights(sit
         ("flavors:\n  onnx:\n    data: ../../secret\n", "names ../../secret, which is no file in this folder"),
         ("", "is a folder without the file MLmodel of MLflow: give the ONNX file itself"),
         ("- no model", "is no description of a model"),
+        ("flavors:\n", "is no description of a model: it names no flavours"),
         (f"flavors: {'9' * 5_000}", "is no description of a model"),
     ],
 )

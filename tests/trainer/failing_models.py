@@ -255,6 +255,12 @@ def network(context): return Network()
         job=REGRESSION,
         advice="Packed sequences cannot be exported: run the layer on the padded rows",
     ),
+    "an operator that ONNX lacks": Failing(
+        forward("return torch.special.i1(self.linear(rows))"),
+        "the network cannot be exported to ONNX: the exporter knows no ONNX for the operator prims.bessel_i1 as it is",
+        "EXPORT",
+        job=REGRESSION,
+    ),
     "a loop over its rows": Failing(
         forward("return torch.stack([self.linear(row) * int(row[0] * 3) for row in rows])"),
         "the network cannot be exported for another number of rows than 2 (model_a_loop_over_its_rows.py, line ",

@@ -117,6 +117,8 @@ def onnx_file(file: Path) -> Path:
     try:
         text = read_file(file / MLMODEL, MAX_MLMODEL_BYTES)
         flavors = yaml.safe_load(text)["flavors"]
+        if not isinstance(flavors, dict) or not flavors:
+            raise ValueError("it names no flavours")
         data = flavors["onnx"]["data"] if "onnx" in flavors else None
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise CommandFailed(f"{file / MLMODEL} is no description of a model: {error}", Exit.USAGE) from error

@@ -193,6 +193,8 @@ COMPARISONS = [
     "metrics.none:*",
     "model = fraud",
     "model = fraud*",
+    "project = default",
+    "project = risk",
     "model != fraud",
     "label = passed",
     "build = created",

@@ -95,6 +95,9 @@ VERSION_FILTERS = (
     "commit = nothing*",
     "model = m0 AND version >= 2",
     "model = m0 AND model = m1",
+    "project = p",
+    "project = default AND build = created",
+    "NOT project = p*",
     "version > 1 AND version <= 3",
     "metrics.auc >= 0.5",
     "create_time > 3",
@@ -104,7 +107,10 @@ VERSION_ORDERS = ("", "name", "name desc", "version", "create_time", "update_tim
 QUERIES = [
     *((Kind.VERSION, *each) for each in product(("-", "m0"), VERSION_FILTERS, VERSION_ORDERS)),
     *((Kind.RELEASE, *each) for each in product(("-", "m1"), ("", "active = true", "environment = none"), ("",))),
-    *((Kind.MODEL, *each) for each in product([""], ("", "labels.team = risk", "name = m*"), ("", "create_time"))),
+    *(
+        (Kind.MODEL, *each)
+        for each in product([""], ("", "labels.team = risk", "name = m*", "project = p"), ("", "create_time"))
+    ),
     *((Kind.MODEL, "", text, "latest_version desc") for text in ("", "latest_version > 1", "name = m1")),
 ]
 SIGHTS = tuple(

@@ -177,7 +177,9 @@ class ListModelsRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     filter: _builtins.str
-    """Fields: name, description, repository, labels.KEY, aliases.ALIAS, live.ENVIRONMENT, latest_version, create_time."""
+    """Fields: name, project, description, repository, labels.KEY, aliases.ALIAS, live.ENVIRONMENT, latest_version,
+    create_time.
+    """
     order_by: _builtins.str
     """name (the default), latest_version or create_time."""
     def __init__(
@@ -464,8 +466,8 @@ class ListVersionsRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     filter: _builtins.str
-    """Fields: name, model, version, label, build, verdict, retention, quarantined, commit, repository, attempt, tags.KEY,
-    metrics.NAME, create_time, update_time. ListModelsRequest describes the grammar.
+    """Fields: name, model, project, version, label, build, verdict, retention, quarantined, commit, repository, attempt,
+    tags.KEY, metrics.NAME, create_time, update_time. ListModelsRequest describes the grammar.
     """
     order_by: _builtins.str
     """version, name, create_time, update_time or metrics.NAME. The default is "version desc" in one model and

@@ -100,8 +100,8 @@ class ListReleasesRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     filter: _builtins.str
-    """Fields: name, model, release, environment, phase, strategy, candidate, stable, active, paused, create_time (the
-    time of the request). ListModelsRequest describes the grammar.
+    """Fields: name, model, project, release, environment, phase, strategy, candidate, stable, active, paused, create_time
+    (the time of the request). ListModelsRequest describes the grammar.
     """
     order_by: _builtins.str
     """release, name or create_time. The default is "release desc" in one model and "create_time desc" in all models."""

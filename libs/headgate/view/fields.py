@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from headgate.domain.names import project_of
 from headgate.domain.release import is_active
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import resources_pb2 as resources
@@ -172,6 +173,7 @@ def _metric_names(version: resources.Version) -> Iterator[str]:
 
 
 _MODEL_NAME = Field(Type.TEXT, lambda resource, _: model_of(resource), indexed=True, fixed=True)
+_PROJECT = Field(Type.TEXT, lambda resource, _: project_of(model_of(resource)), indexed=True, fixed=True)
 _NAME = Field(Type.TEXT, lambda resource, _: resource.name, ordered=True, fixed=True)
 _BUILD = _word("build", resources.BuildState.items(), "BUILD_STATE_")
 _VERDICT = _word("verdict", resources.VerdictState.items(), "VERDICT_STATE_")
@@ -181,6 +183,7 @@ _LABELS = tuple(dict.fromkeys((*_BUILD.words, *_VERDICT.words, *_RETENTION.words
 FIELDS: Mapping[Kind, Mapping[str, Field]] = {
     Kind.MODEL: {
         "name": Field(Type.TEXT, lambda resource, _: model_of(resource), ordered=True, fixed=True),
+        "project": _PROJECT,
         "description": _text("description"),
         "repository": _text("repository", indexed=True),
         "labels": _texts("labels"),
@@ -192,6 +195,7 @@ FIELDS: Mapping[Kind, Mapping[str, Field]] = {
     Kind.VERSION: {
         "name": _NAME,
         "model": _MODEL_NAME,
+        "project": _PROJECT,
         "version": _number("version", ordered=True, fixed=True),
         "label": Field(
             Type.WORD, lambda version, _: version.label.replace(" ", "_") or None, words=_LABELS, indexed=True
@@ -211,6 +215,7 @@ FIELDS: Mapping[Kind, Mapping[str, Field]] = {
     Kind.RELEASE: {
         "name": _NAME,
         "model": _MODEL_NAME,
+        "project": _PROJECT,
         "release": _number("release", ordered=True, fixed=True),
         "environment": _text("environment", indexed=True, fixed=True),
         "phase": _word("phase", resources.Phase.items(), "PHASE_"),

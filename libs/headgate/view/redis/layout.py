@@ -12,7 +12,7 @@ from typing import NamedTuple
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind, Resource, resource_id, sort_values, terms
 
-SCHEMA = 2
+SCHEMA = 3
 """Raise it when the meaning of a key, a row or an index changes: then registries build the view again."""
 
 ROOT = "headgate:{view}:"

@@ -11,6 +11,7 @@ from headgate.access.roles import Action
 from headgate.domain.access import grant_name
 from headgate.domain.names import ACCESS_STREAM, is_model_name, model_stream
 from headgate.domain.state import AccessState, ModelState
+from headgate.runtime.rpc.access_check import covered_in
 from headgate.runtime.rpc.names import bad_field
 from headgate.v1 import access_service_pb2 as access_service
 from headgate.v1 import access_service_pb2_grpc as access_service_grpc
@@ -51,7 +52,9 @@ class AccessServicer(access_service_grpc.AccessServiceServicer):
     ) -> access_service.ListGrantsResponse:
         with self._requests.fold.lock:
             access = self._requests.fold.access.access
-        found = [each for each in access.grants if request.subject in ("", each.subject)]
+        wanted = (each for each in access.grants if request.subject in ("", each.subject))
+        covers = covered_in(context)
+        found = [each for each in wanted if covers(each.models, each.environments)]
         return access_service.ListGrantsResponse(grants=found, etag=access.etag)
 
     def CreateToken(self, request: access_service.CreateTokenRequest, context: grpc.ServicerContext) -> resources.Token:
@@ -78,7 +81,9 @@ class AccessServicer(access_service_grpc.AccessServiceServicer):
     ) -> access_service.ListTokensResponse:
         with self._requests.fold.lock:
             access = self._requests.fold.access.access
-        return access_service.ListTokensResponse(tokens=map(_without_digest, access.tokens), etag=access.etag)
+        covers = covered_in(context)
+        found = [_without_digest(each) for each in access.tokens if covers(each.models, each.environments)]
+        return access_service.ListTokensResponse(tokens=found, etag=access.etag)
 
     def ExplainAccess(
         self, request: access_service.ExplainAccessRequest, context: grpc.ServicerContext

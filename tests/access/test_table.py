@@ -45,7 +45,10 @@ def test_every_method_has_exactly_one_row():
 def test_each_method_that_shows_a_part_is_known_to_a_test_of_what_it_shows():
     """The tests are registry/test_tenants.py, runtime/rpc/test_shown_parts.py and gateway/test_access.py."""
     parts = {path.rpartition("/")[2] for path, row in TABLE.items() if row.scope in (Scope.VISIBLE, Scope.STREAMS)}
-    of_the_registry = {"ListModels", "WatchModels", "ListVersions", "WatchVersions", "ListReleases", "WatchHistory"}
+    of_the_registry = {
+        *("ListModels", "WatchModels", "ListVersions", "WatchVersions", "ListReleases", "WatchHistory"),
+        *("ListGrants", "ListTokens"),
+    }
     assert parts == of_the_registry | {"ListAttempts", "ListPilots", "ListDevices"}
 
 

@@ -156,6 +156,40 @@ def test_a_grant_of_another_tenant_is_refused_in_the_same_words_whether_it_is_th
         assert there == absent
 
 
+def test_a_tenant_lists_and_explains_the_grants_of_its_own_project_alone(tenants: Tenants):
+    for stubs, project in ((tenants.anna, "a"), (tenants.ben, "b")):
+        for models in (f"{project}.*", f"{project}.x", f"{project}.y*"):
+            stubs.access.GrantRole(
+                access_service.GrantRoleRequest(subject=f"{project}-reader", role=facts.ROLE_VIEWER, models=models)
+            )
+        stubs.access.CreateToken(
+            access_service.CreateTokenRequest(
+                token=f"ci-{project}",
+                sha256=project * 64,
+                role=facts.ROLE_VIEWER,
+                models=f"{project}.*",
+                expire_time_ms=int(time.time() * 1000) + 3_600_000,
+            )
+        )
+        listed = stubs.access.ListGrants(access_service.ListGrantsRequest()).grants
+        assert len(listed) == 4
+        assert all(grant.models.startswith(f"{project}.") for grant in listed)
+        tokens = stubs.access.ListTokens(access_service.ListTokensRequest()).tokens
+        assert [(each.token, each.sha256) for each in tokens] == [(f"ci-{project}", "")]
+    about_mine = access_service.ExplainAccessRequest(subject=BEN, action="read", resource=f"models/{MINE}")
+    assert tenants.ben.access.ExplainAccess(about_mine).grant.grant == "of-b"
+    assert len(tenants.root.access.ListGrants(access_service.ListGrantsRequest()).grants) >= 8
+
+
+@pytest.mark.parametrize("models", ["*", "a.*", "a.x", "b*", "default.*", "of=b.mine", ""])
+def test_a_tenant_gives_no_role_beyond_its_own_project(tenants: Tenants, models: str):
+    with pytest.raises(grpc.RpcError) as caught:
+        tenants.ben.access.GrantRole(
+            access_service.GrantRoleRequest(subject="x", role=facts.ROLE_VIEWER, models=models)
+        )
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED  # type: ignore[attr-defined]
+
+
 def test_the_requests_that_name_no_model_are_known():
     for path, method in of_the_registry():
         if method.name in NAMES_NO_MODEL:

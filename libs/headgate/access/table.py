@@ -63,6 +63,8 @@ class Scope(Enum):
     """What the fields `models` and `environments` name; all of them for more than one name."""
     GRANTED = auto()
     """The bounds of the grant or the token that the field names."""
+    EXPLAINED = auto()
+    """What the field names as people do: models/{model}, environments/{environment}, models/{model}@{environment}."""
     SERVED = auto()
     """The model that the field names, or all without a field, in the environment that the gateway serves."""
 
@@ -155,11 +157,11 @@ TABLE: Mapping[str, Row] = {
         {
             "GrantRole": (_ACCESS, GRANT, Scope.BOUNDS),
             "RevokeRole": (_ACCESS, GRANT, Scope.GRANTED, "grant"),
-            "ListGrants": (_ACCESS, READ, Scope.EVERYWHERE),
+            "ListGrants": (_ACCESS, READ, Scope.VISIBLE),
             "CreateToken": (_ACCESS, GRANT, Scope.BOUNDS),
             "RevokeToken": (_ACCESS, GRANT, Scope.GRANTED, "token"),
-            "ListTokens": (_ACCESS, READ, Scope.EVERYWHERE),
-            "ExplainAccess": (_ACCESS, READ, Scope.EVERYWHERE),
+            "ListTokens": (_ACCESS, READ, Scope.VISIBLE),
+            "ExplainAccess": (_ACCESS, READ, Scope.EXPLAINED, "resource"),
         },
     ),
     **_rows(

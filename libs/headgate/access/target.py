@@ -5,6 +5,7 @@ from typing import Protocol
 
 from google.protobuf.message import Message
 
+from headgate.access.folded import target_named
 from headgate.access.grants import ALL, EVERYTHING, NONE, NOTHING, Target
 from headgate.access.table import Row, Scope
 from headgate.domain.names import is_model_name, is_model_prefix, is_name, split_numbered, split_stream
@@ -46,12 +47,17 @@ def _of_environment(row: Row, request: Message | None, known: Facts) -> Target:
 
 
 def _of_bounds(row: Row, request: Message | None, known: Facts) -> Target:
-    return _within(str(getattr(request, "models", "")), str(getattr(request, "environments", "")), known)
+    return target_within(str(getattr(request, "models", "")), str(getattr(request, "environments", "")), known)
 
 
 def _of_granted(row: Row, request: Message | None, known: Facts) -> Target:
     bounds = known.bounds_of(row.named_by, _named(row, request))
-    return _within(*bounds, known) if bounds else EVERYTHING
+    return target_within(*bounds, known) if bounds else EVERYTHING
+
+
+def _of_explained(row: Row, request: Message | None, known: Facts) -> Target:
+    found = target_named(_named(row, request)) or EVERYTHING
+    return found._replace(labels=known.labels(found.model))
 
 
 def _of_served(row: Row, request: Message | None, known: Facts) -> Target:
@@ -107,12 +113,13 @@ _TARGETS: Mapping[Scope, Callable[[Row, Message | None, Facts], Target]] = {
     Scope.STREAMS: _of_streams,
     Scope.BOUNDS: _of_bounds,
     Scope.GRANTED: _of_granted,
+    Scope.EXPLAINED: _of_explained,
     Scope.SERVED: _of_served,
 }
 
 
-def _within(models: str, environments: str, known: Facts) -> Target:
-    """Who may give a role for something must have all of it: a prefix or more, and for a label a grant for all."""
+def target_within(models: str, environments: str, known: Facts) -> Target:
+    """All that is within the bounds of a grant. A prefix is a target of its own, and a label may be on any model."""
     if is_model_prefix(models):
         return Target(models, _or_all(environments))
     return _of_model(models, _or_all(environments), known)

@@ -91,6 +91,12 @@ def readable_in(context: Any) -> Callable[[str], bool]:
     return permission.reads if permission else lambda stream: True
 
 
+def covered_in(context: Any) -> Callable[[str, str], bool]:
+    """Says of the bounds of a grant whether the caller may read all that is within them."""
+    permission = permission_of(context)
+    return permission.covers if permission else lambda models, environments: True
+
+
 def shown_by(method: str, context: Any) -> Shown:
     """What the caller of a gRPC call shows."""
     metadata = context.invocation_metadata() or ()

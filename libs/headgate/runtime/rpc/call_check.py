@@ -18,7 +18,7 @@ from headgate.access.roles import Action
 from headgate.access.sight import Sight, sight_of
 from headgate.access.subject import Subject
 from headgate.access.table import Resource, Row, Scope
-from headgate.access.target import Facts, target_of, target_of_stream
+from headgate.access.target import Facts, target_of, target_of_stream, target_within
 from headgate.domain.printable import printable
 from headgate.log.port import LogUnavailable
 from headgate.runtime.authentication.authenticator import Authenticator
@@ -167,7 +167,13 @@ class Permission:
 
     def reads(self, stream: str) -> bool:
         """Whether the caller may do this now with all that has this stream."""
-        target = target_of_stream(stream, self._known)
+        return self._may(target_of_stream(stream, self._known))
+
+    def covers(self, models: str, environments: str) -> bool:
+        """Whether the caller may do this now with all that is within these bounds of a grant."""
+        return self._may(target_within(models, environments, self._known))
+
+    def _may(self, target: Target) -> bool:
         return decide(self.subject, self._known.grants(), _ONE_BY_ONE[self._row.action], target) is None
 
 

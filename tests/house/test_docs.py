@@ -65,6 +65,7 @@ RUN_BY: dict[str, str] = {
     "headgate event status": "tests/cli/test_event_outcome.py",
     "headgate freeze declare --reason --until": CHANGES,
     "headgate freeze lift --reason": CHANGES,
+    "headgate freeze list": CHANGES,
     "headgate gateway devices --from": "tests/cli/test_devices.py",
     "headgate gateway devices --from --troubled": "tests/cli/test_devices.py",
     "headgate gateway model": "tests/cli/test_predict.py",

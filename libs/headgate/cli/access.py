@@ -10,8 +10,8 @@ from headgate.access.grants import project_bound
 from headgate.access.roles import Action
 from headgate.cli import columns
 from headgate.cli.models import Reason
-from headgate.cli.printing import report, show
-from headgate.cli.render import Format, Output, Wide, as_dict, show_data, show_list, show_one
+from headgate.cli.printing import report
+from headgate.cli.render import Format, Output, Wide, as_dict, show_data, show_list, show_one, show_sentence
 from headgate.cli.session import CommandFailed, full_name, session, usage
 from headgate.cli.times import time_ms
 from headgate.client.stubs import TIMEOUT_SECONDS
@@ -119,11 +119,11 @@ def list_grants(
 def explain_access(
     context: typer.Context,
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="For example ada@example.com.")],
-    action: Annotated[ActionWord, typer.Argument(help="What the subject wants to do.")],
+    action: Annotated[ActionWord, typer.Argument(metavar="ACTION", help="What the subject wants to do.")],
     resource: Annotated[
         str,
         typer.Argument(
-            metavar="[RESOURCE]",
+            metavar="RESOURCE",
             help="fraud or models/fraud, fraud@production for a release, environments/production. Without it all.",
         ),
     ] = "",
@@ -147,6 +147,6 @@ def explain_access(
     if output is not Format.TABLE:
         show_data(as_dict(found), output)
     elif found.allowed:
-        show(found.explanation)
+        show_sentence(found.explanation)
     if not found.allowed:
         raise CommandFailed(found.explanation)

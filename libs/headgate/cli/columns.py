@@ -229,6 +229,13 @@ ENVIRONMENT: Columns = (
 )
 
 
+FROZEN: Columns = (
+    ENVIRONMENTS[0],
+    Column("FREEZES", lambda e: "\n".join(_freeze(freeze) for freeze in e.freezes) or "none"),
+)
+"""An environment after a change of its freezes."""
+
+
 def model_columns(quarantined: Container[str]) -> Columns:
     """The columns of a model, which mark a live version that is among these quarantined ones."""
 

@@ -35,7 +35,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True)
 Topic = Annotated[str, typer.Option("--topic", help="Only records of this topic, for example inbox.")]
 Code = Annotated[str, typer.Option("--code", help="Only letters with this code, for example bad-data.")]
 Since = Annotated[str, typer.Option("--since", help="Only letters buried in the last 30s, 15m, 12h or 7d.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Letter ids, as `list` shows them: 3:17.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Letter ids, as `list` shows them: 3:17.")]
 All = Annotated[bool, typer.Option("--all", help="Every open letter.")]
 Actor = Annotated[
     str, typer.Option(envvar="HEADGATE_ACTOR", help="Your name for the log; by default the logged-in user.")

@@ -9,7 +9,7 @@ import typer
 from headgate.cli import columns
 from headgate.cli.known_environments import is_known, report_unknown
 from headgate.cli.models import NeededReason, Reason
-from headgate.cli.render import Format, Output, show_one
+from headgate.cli.render import Format, Output, Wide, show_one, show_rows
 from headgate.cli.session import full_name, session, usage
 from headgate.cli.times import time_ms
 from headgate.client.errors import failure
@@ -28,6 +28,35 @@ freeze = typer.Typer(help=HELP, no_args_is_help=True)
 
 EnvironmentName = Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="For example production.")]
 FreezeName = Annotated[str, typer.Argument(metavar="NAME", help="The name of the freeze, for example holidays.")]
+
+
+@freeze.command("list")
+def list_freezes(
+    context: typer.Context,
+    environment: Annotated[str, typer.Argument(help="Only those of this environment. Without it all.")] = "",
+    wide: Wide = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """List the freezes that hold or are still to come."""
+    stubs = session(context).stubs
+    wanted = full_name("environments", environment) if environment else ""
+    found = stubs.releases.ListEnvironments(release_service.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS)
+    now_ms = stubs.log_time.shown_ms()
+    rows = [
+        {
+            "environment": short_name(each.name),
+            "freeze": one.freeze,
+            "from": time_text(one.from_ms),
+            "until": time_text(one.until_ms),
+            "reason": one.reason,
+        }
+        for each in found.environments
+        if wanted in ("", each.name)
+        for one in each.freezes
+        if one.until_ms > now_ms
+    ]
+    where = short_name(wanted) if wanted else "any environment"
+    show_rows(rows, output, wide, f"No freeze holds or is to come in {where}.", {"from": 1})
 
 
 @freeze.command("declare")
@@ -58,7 +87,7 @@ def declare_freeze(
         if failure(error).field != "until_ms":
             raise
         _refuse_end(until, begin, request)
-    show_one(found, columns.ENVIRONMENT, output)
+    show_one(found, columns.FROZEN, output)
     if not was_known:
         report_unknown(
             stubs.releases,
@@ -89,4 +118,4 @@ def lift_freeze(
         name=full_name("environments", environment), freeze=name, reason=reason, request_id=str(uuid.uuid4())
     )
     found = session(context).stubs.releases.LiftFreeze(request, timeout=TIMEOUT_SECONDS)
-    show_one(found, columns.ENVIRONMENT, output)
+    show_one(found, columns.FROZEN, output)

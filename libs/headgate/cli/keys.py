@@ -7,7 +7,7 @@ import typer
 
 from headgate.artifacts.keys import KeyUnusable, create_keys
 from headgate.cli.files import local_path
-from headgate.cli.render import Format, Output, show_data
+from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import CommandFailed
 
 keys = typer.Typer(help="The keys that sign artifacts and verify them.", no_args_is_help=True)
@@ -27,4 +27,8 @@ def create(
     except KeyUnusable as error:
         raise CommandFailed(str(error)) from error
     files = {"signing_key": str(folder / "signing.key"), "trusted": str(folder / "trusted" / f"{made.key_id}.pub")}
-    show_data({"key_id": made.key_id, **files}, output)
+    found = {"key_id": made.key_id, **files}
+    if output is Format.TABLE:
+        pairs(found)
+    else:
+        show_data(found, output)

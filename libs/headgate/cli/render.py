@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from textwrap import fill
 from typing import Annotated, Any
 
 import typer
@@ -70,6 +71,12 @@ def show_rows(
     names = list(rows[0] if rows else ())
     columns = [Column(name.upper(), str, ranks.get(name, 0)) for name in names]
     _show_table(columns, [[printable(_cell(row[name])) for name in names] for row in rows], wide, empty)
+
+
+def show_sentence(text: str) -> None:
+    """Prints a sentence on stdout. A terminal wraps it between words."""
+    width = terminal_width()
+    show(text if width is None else fill(text, width, break_long_words=False, break_on_hyphens=False))
 
 
 def _show_table(columns: Columns, rows: Sequence[Sequence[str]], wide: bool, empty: str) -> None:

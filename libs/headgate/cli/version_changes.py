@@ -8,6 +8,7 @@ import typer
 
 from headgate.cli import columns
 from headgate.cli.models import NeededReason, Reason, VersionName, change_version
+from headgate.cli.printing import report
 from headgate.cli.quarantines import report_where_live
 from headgate.cli.render import Format, Output, show_one
 from headgate.cli.session import CommandFailed, full_name, numbered_version, session, usage
@@ -101,3 +102,4 @@ def purge_version(
         raise CommandFailed("nothing was done")
     call = session(context).stubs.registry.PurgeVersion
     change_version(context, call, registry_service.PurgeVersionRequest, full, reason, output)
+    report("the trainer deletes each file that no other version names, at the earliest 15 minutes after it was stored")

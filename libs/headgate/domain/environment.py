@@ -72,7 +72,7 @@ def _no_freeze(state: EnvironmentState, freeze: str) -> Refused:
     """The refusal to lift a freeze that is not there: it may be in another environment, or may have been lifted."""
     there = ", ".join(each.freeze for each in state.environment.freezes)
     found = f"it has {there}" if there else "it has no freeze"
-    see = "`headgate environment list` shows the freezes of all environments"
+    see = "`headgate freeze list` shows those of all environments"
     message = f"environment {state.name} has no freeze {freeze}: {found}. {see}"
     return Refused(NOT_FOUND, "a command must name things that exist", message, "freeze")
 

@@ -58,7 +58,7 @@ def main() -> int:
 def run_stories(folder: Path) -> None:
     """Runs the whole demo in a folder. Raises UnexpectedResult."""
     print("Starting Headgate: registry, trainer, evaluator, deployer and gateway over one log.")
-    print("Every port speaks TLS, and callers prove who they are by a token.")
+    print("Every port speaks TLS and asks for a token.")
     with Running(folder) as running:
         running.command("environment", "set-policy", ENVIRONMENT, str(EXAMPLES / "demo_policy.toml"))
         stories = Stories(running, folder)

@@ -116,6 +116,7 @@ def test_up_restarts_a_killed_service_locks_its_folder_and_ends_its_services_whe
         rest = f"https://127.0.0.1:{running.rest_port()}"
         assert curl(folder, f"curl --cacert .headgate/keys/certificates/authority.pem {rest}/v2/health/ready") == 200
         assert curl(folder, f"curl -K .headgate/keys/curl {rest}/v2") == 200
+        assert curl(folder, f"curl --cacert .headgate/keys/certificates/authority.pem {rest}/v2") == 401
         granted = json.loads(running.command("access", "grant", "ada", "viewer", "-o", "json"))
         assert granted["granted_by"] == "token:administrator"
         pid = json.loads((folder / ".headgate" / "up.json").read_text())["pid"]

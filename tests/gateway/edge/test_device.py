@@ -10,7 +10,9 @@ from headgate.artifacts.store import path
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.settings import SettingsError
 from headgate.telemetry import counters
+from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import edge_service_pb2 as edge
+from headgate.v1 import facts_pb2 as facts
 from services.gateway.app import devices_tls
 from services.gateway.assignment import arm
 from services.gateway.edge.link import LinkDown
@@ -18,6 +20,7 @@ from services.gateway.settings import Settings
 from tests.gateway import networks
 from tests.gateway.edge.harness import MIB, await_version, predict, running, running_fleet, serves, values
 from tests.gateway.harness import canary
+from tests.runtime.authentication.granted import Granted
 from tests.tls import Authority, caller_of, tls_files
 from tests.waiting import until
 
@@ -301,3 +304,21 @@ def test_a_device_calls_with_tls_and_shows_its_certificate(tmp_path):
             with running(fleet.device(name, tls=other)) as refused:
                 until(lambda refused=refused: refused.link.failures, "the refusal")
                 assert not refused.link.is_up
+
+
+def test_a_device_proves_itself_by_a_token_whose_file_may_be_replaced(tmp_path):
+    granted, file = Granted(), tmp_path / "token"
+    file.write_text(granted.made_token("till-1", facts.ROLE_DEVICE))
+    with running_fleet(tmp_path, granted=granted) as fleet:
+        fleet.build(1, networks.affine(2.0))
+        fleet.build(2, networks.affine(3.0))
+        fleet.route(live=1)
+        with running(fleet.device("nobody")) as refused, running(fleet.device(token_file=file)) as device:
+            await_version(device, 1)
+            until(lambda: refused.link.failures, "the refusal")
+            assert not refused.link.is_up
+            granted.send(commands.RevokeToken(token="till-1"))
+            until(lambda: device.link.failures, "the end of its watch")
+            file.write_text(granted.made_token("till-1-new", facts.ROLE_DEVICE))
+            fleet.route(live=2)
+            await_version(device, 2)

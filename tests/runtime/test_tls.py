@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from headgate.runtime.tls import Tls, TlsFiles, TlsUnusable, WatchedTls
+from tests.certificates.issued import Issued
 from tests.tls import Authority, replace_files, tls_files
 
 
@@ -89,3 +90,16 @@ def test_files_that_vanish_change_nothing(files: TlsFiles) -> None:
     files.certificate.unlink()
     assert not watched.renewed()
     assert watched.current == before
+
+
+@pytest.mark.parametrize("asks_callers", [True, False])
+def test_a_certificate_that_callers_refuse_for_its_age_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, asks_callers: bool
+) -> None:
+    issued = Issued(tmp_path / "certificates")
+    client_ca = issued.authority_file if asks_callers else None
+    for pair, warnings in ((issued.pair("registry"), []), (issued.ended("trainer"), ["the certificate has ended on"])):
+        caplog.clear()
+        WatchedTls(TlsFiles(pair, pair, client_ca))
+        assert [each in caplog.text for each in warnings] == [True] * len(warnings)
+        assert len(caplog.records) == len(warnings)

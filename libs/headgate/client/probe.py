@@ -6,7 +6,6 @@ It exits with 0 when the service takes work. Otherwise it prints the reason and 
 """
 
 import os
-import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from headgate.domain.printable import printable
 from headgate.runtime.settings import SettingsError, from_env
+from headgate.runtime.tls import trusting
 
 TIMEOUT_SECONDS = 3.0
 HOST = "127.0.0.1"
@@ -44,7 +44,7 @@ def problem(environ: Mapping[str, str]) -> str:
 
 def _problem_by_http(url: str, certificate: Path | None) -> str:
     try:
-        context = _trusting(certificate) if certificate else None
+        context = trusting(certificate) if certificate else None
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS, context=context):
             return ""
     except urllib.error.HTTPError as error:
@@ -52,14 +52,6 @@ def _problem_by_http(url: str, certificate: Path | None) -> str:
             return f"{url} answered {error.code}"
     except OSError as error:
         return f"{url}: {error}"
-
-
-def _trusting(certificate: Path) -> ssl.SSLContext:
-    """Takes this certificate alone, whatever hosts it names: it is the own one, and need not name the loopback."""
-    context = ssl.create_default_context(cafile=certificate)
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.check_hostname = False
-    return context
 
 
 def _problem_by_grpc(address: str) -> str:

@@ -81,13 +81,13 @@ def call_check(settings: AuthenticatedSettings, parts: ServiceParts, known: Know
 
 
 def _signed(settings: AuthenticatedSettings, parts: ServiceParts) -> TokenVerifier | None:
+    source = settings.authentication_keys
+    if not source:
+        return None
     # Imported here, because PyJWT brings cryptography, which a service without a provider does not need.
     from headgate.runtime.authentication.signed_tokens import Provider, SignedTokens
     from headgate.runtime.authentication.signing_keys import KeysUnusable, SigningKeys, parse_keys, read_source
 
-    source = settings.authentication_keys
-    if not source:
-        return None
     if not settings.authentication_issuer:
         raise SettingsError(
             ["HEADGATE_AUTHENTICATION_KEYS needs HEADGATE_AUTHENTICATION_ISSUER: whose keys are these?"]

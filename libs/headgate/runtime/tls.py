@@ -3,12 +3,16 @@
 import logging
 import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from headgate.runtime.clock import utc_now
 
 _logger = logging.getLogger(__name__)
+
+CERTIFICATE_HAS_EXPIRED = 10
+"""OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED."""
 
 _Stamp = tuple[tuple[int, int, int], ...]
 
@@ -110,11 +114,37 @@ class WatchedTls:
             return True
 
     def _warn_of_its_end(self) -> None:
-        # Imported late: it takes 9 MiB, which a service without TLS need not have.
+        if not is_refused_for_its_age(self.files):
+            return
+        # Imported late: it takes 9 MiB, which a service with a good certificate need not have.
         from headgate.certificates.authority import has_ended
 
         if ended := has_ended(self.current.certificate, utc_now()):
             _logger.warning("%s: %s, so callers refuse it", self.files.certificate, ended)
+
+
+def trusting(certificate: Path) -> ssl.SSLContext:
+    """A caller that takes this certificate alone, whatever hosts it names. Raises OSError."""
+    context = ssl.create_default_context(cafile=certificate)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False
+    return context
+
+
+def is_refused_for_its_age(files: TlsFiles) -> bool:
+    """Whether callers find that the certificate has ended. A caller and the server agree on TLS in memory to see it."""
+    to_server, to_caller = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        caller = trusting(files.certificate).wrap_bio(to_caller, to_server)
+        server = files.context().wrap_bio(to_server, to_caller, server_side=True)
+        for side in (caller, server, caller):  # the caller says hello, the server shows its certificate
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_code == CERTIFICATE_HAS_EXPIRED
+    except (OSError, TlsUnusable):
+        pass  # files that change at this moment are looked at again
+    return False
 
 
 def _stamp_of(files: TlsFiles) -> _Stamp:

@@ -1,6 +1,6 @@
-"""The cost of knowing who calls and whether it may: of a decision, of a seen token, of a call that changes something.
+"""The cost of knowing who calls and whether it may: of a decision, of a seen token, of a create, of a prediction.
 
-The first two are compared with their budgets, the last one with the same registry whose callers prove nothing.
+The first two are compared with their budgets, the others with the same service whose callers prove nothing.
 """
 
 import tempfile
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -17,14 +18,18 @@ from headgate.access.roles import Role
 from headgate.access.subject import How, Kind, Subject
 from headgate.access.table import row_of
 from headgate.client.stubs import Stubs
-from headgate.runtime.authentication.authenticator import Authenticator
-from headgate.runtime.authentication.signed_tokens import Provider, SignedTokens
-from headgate.runtime.authentication.signing_keys import SigningKeys
+from headgate.runtime.observability.metrics import Metrics
+from headgate.runtime.rpc.call_check import Shown
 from headgate.v1 import registry_service_pb2 as registry_service
+from services.gateway.callers import MODEL_INFER
 from services.registry import app as registry
 from services.registry.settings import Settings
+from tests.bench.gateway_process import BENCH_TOKEN
 from tests.bench.results import Results, Slice
-from tests.runtime.authentication.provider import AUDIENCE, ISSUER, NOW_MS, jwk, jwks, rsa_key, token
+from tests.bench.tls import MOST_OF_PREDICT, compare_calls, predicting
+from tests.certificates.issued import Issued
+from tests.runtime.authentication.granted import Granted
+from tests.runtime.authentication.provider import ISSUER, jwk, jwks, rsa_key, token
 
 DECISIONS, QUICK_DECISIONS = 400_000, 50_000
 SLICES = 5
@@ -35,10 +40,11 @@ ADMINISTRATOR = "root@example.com"
 
 
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
-    """Measures all three."""
+    """Measures all four."""
     _measure_decision(results, quick)
-    _measure_seen_token(results, quick)
+    _measure_seen_tokens(results, quick)
     _measure_create(results, quick)
+    _measure_predict(results, cache, quick)
 
 
 def _measure_decision(results: Results, quick: bool) -> None:
@@ -59,16 +65,16 @@ def _measure_decision(results: Results, quick: bool) -> None:
     results.compare("access, 1 us against a decision", DECISION_US / figures["us CPU"], 1, 1)
 
 
-def _measure_seen_token(results: Results, quick: bool) -> None:
-    """Proves a caller by a token of a provider that was verified before."""
-    keys = SigningKeys("unused", read=lambda _: _keys())
-    signed = SignedTokens(keys, Provider(ISSUER, AUDIENCE), lambda: NOW_MS)
-    authenticator = Authenticator(lambda _: None, lambda: NOW_MS, signed)
-    header = [f"Bearer {token()}"]
-    count = QUICK_DECISIONS if quick else DECISIONS
-    slices = [_cost(lambda: authenticator.proof(header, ()), count) for _ in range(SLICES)]
-    figures = results.add("proving by a seen token", "headgate", slices)
-    results.compare("access, 3 us against a seen token", SEEN_TOKEN_US / figures["us CPU"], 1, 1)
+def _measure_seen_tokens(results: Results, quick: bool) -> None:
+    """Proves a caller to a gateway by a token that it has seen before, of a provider and of its own."""
+    granted, count = Granted(), QUICK_DECISIONS if quick else DECISIONS
+    check = granted.callers(Metrics("gateway")).check
+    for whose, secret in (("of a provider", token()), ("of its own", granted.made_token("bench"))):
+        shown = Shown(MODEL_INFER, [f"Bearer {secret}"], (), str)
+        check.proof(shown)
+        slices = [_cost(partial(check.seen, shown), count) for _ in range(SLICES)]
+        figures = results.add(f"proving by a seen token {whose}", "headgate", slices)
+        results.compare(f"access, 3 us against a seen token {whose}", SEEN_TOKEN_US / figures["us CPU"], 1, 1)
 
 
 def _measure_create(results: Results, quick: bool) -> None:
@@ -93,6 +99,17 @@ def _measure_create(results: Results, quick: bool) -> None:
     off = results.add("creating a model", "no authentication", [each[0] for each in slices])
     on = results.add("creating a model", "authentication", [each[1] for each in slices])
     results.compare("access, a create without against with a proof", off["us p50"] / on["us p50"], 1 / 1.15, 1)
+
+
+def _measure_predict(results: Results, cache: Path, quick: bool) -> None:
+    """Predicts over TLS, with a gateway that asks for a token and with one that does not, in turns."""
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(dir=cache)))
+        issued = Issued(folder)
+        tls = issued.caller("user/bench")
+        secrets = {"no authentication": "", "authentication": BENCH_TOKEN}
+        calls = {who: predicting(running, issued, tls, secret) for who, secret in secrets.items()}
+        compare_calls(results, "predict, TLS and a token", calls, MOST_OF_PREDICT, quick)
 
 
 @contextmanager

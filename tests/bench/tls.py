@@ -36,19 +36,22 @@ def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> No
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
         issued = Issued(folder / "certificates")
         callers: Mapping[str, ClientTls | None] = {PLAIN: None, TLS: issued.caller("user/bench")}
-        predicting = {who: _predicting(stack, issued, tls) for who, tls in callers.items()}
+        predictions = {who: predicting(stack, issued, tls) for who, tls in callers.items()}
         creating = {who: _creating(stack, issued, tls, folder) for who, tls in callers.items()}
-        _compare(results, "predict, TLS", predicting, MOST_OF_PREDICT, quick)
-        _compare(results, "create, TLS", creating, MOST_OF_CREATE, quick)
+        compare_calls(results, "predict, TLS", predictions, MOST_OF_PREDICT, quick)
+        compare_calls(results, "create, TLS", creating, MOST_OF_CREATE, quick)
 
 
-def _compare(results: Results, what: str, calls: Mapping[str, Call], most: float, quick: bool) -> None:
+def compare_calls(results: Results, what: str, calls: Mapping[str, Call], most: float, quick: bool) -> None:
+    """Has two calls take turns. The median of the second may be `most` times that of the first."""
     rounds, seconds = length(quick)
     for call in calls.values():
         _slice(call, WARM_UP_SECONDS)
     turns = [{who: _slice(call, seconds) for who, call in calls.items()} for _ in range(rounds)]
     figures = {who: results.add(what, who, [turn[who] for turn in turns]) for who in calls}
-    results.compare(f"{what}: p50 over plain text", figures[PLAIN]["p50 ms"] / figures[TLS]["p50 ms"], 1 / most, 1)
+    first, second = calls
+    ratio = figures[first]["p50 ms"] / figures[second]["p50 ms"]
+    results.compare(f"{what}: p50 over {first}", ratio, 1 / most, 1)
 
 
 def _slice(call: Call, seconds: float) -> Slice:
@@ -60,16 +63,17 @@ def _slice(call: Call, seconds: float) -> Slice:
     return {"ops/s": len(took) / sum(took), "p50 ms": hundredths[49] * 1e3, "p99 ms": hundredths[98] * 1e3}
 
 
-def _predicting(stack: ExitStack, issued: Issued, tls: ClientTls | None) -> Call:
+def predicting(stack: ExitStack, issued: Issued, tls: ClientTls | None, token: str = "") -> Call:
+    """A call of a gateway in a process of its own. With a `token` that gateway asks for it."""
     command = [sys.executable, "-m", "tests.bench.gateway_process"]
     if tls is not None:
-        command.append(str(issued.pair("gateway")))
+        command += [str(issued.pair("gateway")), *(["asks"] if token else [])]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     stack.callback(process.wait)
     stack.callback(process.kill)
     assert process.stdout is not None
     port = process.stdout.readline().split()[1]
-    stubs = stack.enter_context(Stubs("", f"127.0.0.1:{port}", tls=tls))
+    stubs = stack.enter_context(Stubs("", f"127.0.0.1:{port}", tls=tls, token=token))
     request = inference.ModelInferRequest.FromString(grpc_request(1))
     return lambda: stubs.inference.ModelInfer(request)
 

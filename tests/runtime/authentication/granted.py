@@ -79,7 +79,7 @@ class Granted:
 
     def made_token(self, name: str, role: int = facts.ROLE_ADMINISTRATOR, models: str = "*") -> str:
         """The secret of a new token, which holds for a second."""
-        secret = new_secret(lambda size: name.encode().ljust(size, b"x"))
+        secret = secret_of(name)
         self.send(
             commands.CreateToken(
                 token=name,
@@ -114,6 +114,11 @@ class Granted:
         if self.provider_is_away:
             raise OSError("the provider does not answer")
         return jwks(jwk(rsa_key("k1"), "k1"))
+
+
+def secret_of(name: str) -> str:
+    """The secret that `made_token` gives the token of this name."""
+    return new_secret(lambda size: name.encode().ljust(size, b"x"))
 
 
 def bearer(text: str) -> Header:

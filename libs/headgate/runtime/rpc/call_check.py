@@ -95,9 +95,12 @@ class CallCheck:
 
     def require(self, shown: Shown, row: Row, proof: Proof, target: Target) -> None:
         """Asks the grants. The proof has just been made, so it is not asked again."""
-        refused = self._decided(shown, row, proof, target)
-        if refused is not None:
-            raise refused
+        try:
+            reason = decide(proof.subject, self.known.grants(), row, target)
+        except LogUnavailable as error:
+            raise _unknown(error) from error
+        if reason is not None:
+            raise self.refused(shown, proof.subject, reason.value)
 
     def permission(self, shown: Shown, row: Row, proof: Proof, request: Any) -> "Permission":
         """The permission of a call that may go on with this request."""
@@ -109,7 +112,11 @@ class CallCheck:
         """Why a call may not go on with this request, by what holds now; None when it may."""
         if not self._authenticator.holds(proof):
             return self.refused(shown, proof.subject, ENDED)
-        return self._decided(shown, row, proof, target_of(row, request, self.known))
+        try:
+            self.require(shown, row, proof, target_of(row, request, self.known))
+        except RpcRefused as refused:
+            return refused
+        return None
 
     def refused(self, shown: Shown, subject: Subject | None, why: str) -> RpcRefused:
         """Counts the refusal and writes the line of the audit log. The caller learns nothing of the reason."""
@@ -126,13 +133,6 @@ class CallCheck:
             }
             audit.warning("access refused", extra=fields)
         return forbidden() if why in _FORBIDDEN else unproven()
-
-    def _decided(self, shown: Shown, row: Row, proof: Proof, target: Target) -> RpcRefused | None:
-        try:
-            reason = decide(proof.subject, self.known.grants(), row, target)
-        except LogUnavailable as error:
-            return _unknown(error)
-        return None if reason is None else self.refused(shown, proof.subject, reason.value)
 
 
 _FORBIDDEN = {Reason.NO_GRANT.value, Reason.DENIED.value}

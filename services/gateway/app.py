@@ -115,7 +115,8 @@ class Gateway:
             ),
         )
         servicer = InferenceServicer(inference)
-        self._callers = callers = callers_of(settings, parts)
+        self._access = ServedAccess(parts.fold, settings.environment, administrators_of(settings))
+        self._callers = callers = callers_of(settings, parts, self._access)
         front, host, rest_port, tls = settings.gateway_front, settings.host, settings.rest_port, parts.tls
         self._server = grpc_server(front, inference, servicer, host, settings.port, metrics, tls, callers)
         is_shared = parent is not None
@@ -216,7 +217,7 @@ class Gateway:
     def _routed(self, routed: Routed) -> None:
         """The fold has caught up."""
         if self._callers is not None:
-            self._callers.access.begin()
+            self._access.begin()
         if self._edge is not None:
             self._edge.publish(routed)
 
@@ -254,9 +255,8 @@ def devices_tls(settings: Settings, tls: TlsFiles | None) -> TlsFiles | None:
     return found
 
 
-def callers_of(settings: Settings, parts: ServiceParts) -> Callers | None:
+def callers_of(settings: Settings, parts: ServiceParts, access: ServedAccess) -> Callers | None:
     """Who decides on calls; None where callers need not prove who they are. Raises SettingsError."""
-    access = ServedAccess(parts.fold, settings.environment, administrators_of(settings))
     check = call_check(settings, parts, access)
     return Callers(check, access) if check else None
 

@@ -8,19 +8,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
 from headgate.access.decision import decide
+from headgate.access.grants import Target
 from headgate.access.roles import Action
 from headgate.access.subject import Subject
 from headgate.access.table import TABLE, Resource, Row, Scope, row_of
 from headgate.runtime.authentication.proof import Proof
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.access_check import ProvenContext, shown_by
-from headgate.runtime.rpc.call_check import CallCheck, Permission, Shown
-from services.gateway.served_access import ServedAccess
+from headgate.runtime.rpc.call_check import CallCheck, Known, Permission, Shown
 
 VERIFYING_THREADS = 2
 MAX_VERIFYING = 256
@@ -31,10 +31,18 @@ _INFER = row_of(MODEL_INFER)
 _READ = Row(Resource.MODEL, Action.READ, Scope.MODEL)
 
 
+class Access(Known, Protocol):
+    """What decisions on predictions need to know."""
+
+    def target(self, model: str) -> Target:
+        """The model, in the environment that is served here."""
+        ...
+
+
 class Callers:
     """Runs on the event loop of the servers. Each method that lets a call go on raises RpcRefused for any other."""
 
-    def __init__(self, check: CallCheck, access: ServedAccess) -> None:
+    def __init__(self, check: CallCheck, access: Access) -> None:
         self.check, self.access = check, access
         self._threads = ThreadPoolExecutor(VERIFYING_THREADS, "verifying")
         self._verifying = 0

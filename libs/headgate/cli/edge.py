@@ -55,6 +55,14 @@ def run_edge(
     metrics_port: Annotated[
         int, typer.Option(min=0, max=65_535, help="The port of /metrics and /readyz on loopback; 0 for none.")
     ] = 0,
+    caller_token: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_path,
+            metavar="FILE",
+            help="A file with the secret that callers of this device must send; without it every program here may ask.",
+        ),
+    ] = None,
     disk_mib: Annotated[int, typer.Option(min=1, help="The most MiB of model files on the disk.")] = 4_096,
 ) -> None:
     """Serve an environment's models on this device, also without a link. Runs until Ctrl-C or SIGTERM.
@@ -78,6 +86,8 @@ def run_edge(
         "METRICS_PORT": metrics_port,
         "DISK_MIB": disk_mib,
     }
+    if caller_token:
+        options["CALLER_TOKEN"] = caller_token
     stubs = session(context).stubs
     # What this folder trusts and sends is for its own gateway alone, unless it was named.
     tls = stubs.tls if is_own or named.get("tls_ca") else None

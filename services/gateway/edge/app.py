@@ -13,6 +13,7 @@ from headgate.runtime.operations import Operations
 from headgate.runtime.settings import SettingsError
 from services.gateway import readings
 from services.gateway.edge.device import Device, Identity
+from services.gateway.edge.local_callers import local_callers
 from services.gateway.edge.settings import Settings, addresses_of, models_of
 from services.gateway.resident import give_back
 from services.gateway.rest.server import RestServer
@@ -54,8 +55,10 @@ class EdgeDevice:
             token_file=settings.token_file,
         )
         inference = self._device.inference
-        self._server = InferenceServer(InferenceServicer(inference), HOST, settings.port, metrics)
-        self._rest = RestServer(inference, self._server.loop, HOST, settings.rest_port, metrics)
+        self._callers = callers = local_callers(settings.caller_token, settings.environment, metrics)
+        servicer = InferenceServicer(inference)
+        self._server = InferenceServer(servicer, HOST, settings.port, metrics, callers=callers)
+        self._rest = RestServer(inference, self._server.loop, HOST, settings.rest_port, metrics, callers=callers)
         metrics.read_at_scrape((*readings.NAMES, LINK_UP, UNREPORTED), self._readings)
 
     def start(self) -> int:
@@ -77,6 +80,8 @@ class EdgeDevice:
         self._rest.stop(deadline.left(SHARE_OF_CALLS / 2))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
         self._device.close()
+        if self._callers is not None:
+            self._callers.close()
         self._trials.close()
         self._operations.close()
 

@@ -56,6 +56,8 @@ class Settings:
     tls_client_key: str = ""
     token_file: Path | None = None
     """File with the token by which the device proves who it is. It is read at each try, so it can be replaced."""
+    caller_token: Path | None = None
+    """File with the secret that local callers must send. Without it every program of this machine may predict."""
     models: str = field(default="", metadata={CHECK: models_of})
     """The models to serve, separated by commas; empty for all of the environment."""
     port: int = 0

@@ -20,11 +20,13 @@ from services.deployer.evidence import GatewayReports
 from tests.gateway import networks
 from tests.gateway.harness import infer_request, until
 from tests.gateway.test_process import Running
+from tests.runtime.authentication.granted import bearer, secret_of
 from tests.server_process import free_ports, freeze
 from tests.waiting import PATIENCE_SECONDS
 
 HEADGATE, ENV = Path(sys.executable).with_name("headgate"), "production"
 MAX_RESIDENT_MIB = 100
+SECRET = secret_of("caller")
 
 
 class DeviceProcess:
@@ -33,9 +35,11 @@ class DeviceProcess:
     def __init__(self, directory, edge_port, name="device-1"):
         self.port, self.rest_port, self.metrics_port = free_ports(3)
         source, state, keys = f"127.0.0.1:{edge_port}", directory / "edge", directory / "keys"
+        secret = directory / "caller-token"
+        secret.write_text(SECRET)
         ports = ["--port", self.port, "--rest-port", self.rest_port, "--metrics-port", self.metrics_port]
         words = [HEADGATE, "edge", "--device", name, "--environment", ENV, "--from", source, "--keys", keys, "--state"]
-        command = [*words, state, *ports]
+        command = [*words, state, *ports, "--caller-token", secret]
         self.process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
         self._lines = []
         self._reader = threading.Thread(target=lambda: self._lines.extend(self.process.stderr))
@@ -43,9 +47,11 @@ class DeviceProcess:
         self._channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
         self._stub = inference_grpc.GRPCInferenceServiceStub(self._channel)
 
-    def predict(self):
+    def predict(self, secret=SECRET):
         """The version and the arm that answered."""
-        response = self._stub.ModelInfer(infer_request([[1, 2, 3]]), timeout=PATIENCE_SECONDS, wait_for_ready=True)
+        response = self._stub.ModelInfer(
+            infer_request([[1, 2, 3]]), timeout=PATIENCE_SECONDS, wait_for_ready=True, metadata=bearer(secret)
+        )
         return int(response.model_version), response.parameters[ARM].string_param
 
     def serves(self, version):
@@ -108,6 +114,9 @@ def test_a_device_lives_through_an_outage_and_a_reboot_and_its_answers_are_count
     gateway.complete(1, gateway.promote(1, candidate=1))
     with device(tmp_path, gateway.edge_port) as running:
         until(partial(running.serves, 1), "the live version")
+        with pytest.raises(grpc.RpcError) as refused:
+            running.predict(secret_of("another"))
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
         gateway.promote(2, candidate=2, stable=1)
         until(partial(running.serves, 2), "the candidate")
         counted = 1 + len([running.predict() for _ in range(20)])

@@ -22,19 +22,25 @@ class Answer(NamedTuple):
 
 
 class RestHarness:
-    """`gateway` is the GatewayHarness whose inference answers here."""
+    """`gateway` is the GatewayHarness whose inference answers here. With `tls` it speaks TLS."""
 
-    def __init__(self, gateway):
+    def __init__(self, gateway, tls=None):
         self.gateway = gateway
         self.server = RestServer(
-            gateway.inference, gateway.server.loop, "127.0.0.1", 0, gateway.metrics, callers=gateway.callers
+            gateway.inference, gateway.server.loop, "127.0.0.1", 0, gateway.metrics, tls, callers=gateway.callers
         )
         self.port = self.server.start()
         self._stopped = False
 
-    def ask(self, method, path, body=None, headers=()):
-        """One request on a connection of its own."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)) as connection:
+    def ask(self, method, path, body=None, headers=(), context=None):
+        """One request on a connection of its own, with TLS where there is a context for it."""
+        at, more = ("127.0.0.1", self.port), {"timeout": PATIENCE_SECONDS}
+        made = (
+            http.client.HTTPSConnection(*at, context=context, **more)
+            if context
+            else http.client.HTTPConnection(*at, **more)
+        )
+        with closing(made) as connection:
             return self.ask_on(connection, method, path, body, headers)
 
     def ask_on(self, connection, method, path, body=None, headers=()):

@@ -65,8 +65,13 @@ class Granted:
                 fact: Any = decide(self.access, command, self.now_ms)
                 record = facts.LifecycleRecord(stream=ACCESS_STREAM, sequence=self.access.sequence + 1)
                 evolve(self.access, fact, record)
-                for listener in self._listeners:
-                    listener(None, record)
+                self.tell(record)
+
+    def tell(self, record: facts.LifecycleRecord) -> None:
+        """Tells the listeners of a record that was folded."""
+        with self.lock:
+            for listener in self._listeners:
+                listener(None, record)
 
     def grant(self, role: Role, subject: str = "ada@example.com", models: str = "*", deny: bool = False) -> str:
         """Gives a role, and returns the name of the grant."""

@@ -110,16 +110,14 @@ class Gateway:
             places=KeyPlaces(settings.routing_header, settings.routing_cookie),
             prediction_log=self._prediction_log,
             loads=self.follower,
-            batching=Batching(
-                settings.micro_batching, metrics.histogram("headgate_prediction_batch_requests").labels().observe
-            ),
+            batching=Batching(batches, metrics.histogram("headgate_prediction_batch_requests").labels().observe),
         )
         servicer = InferenceServicer(inference)
         self._access = ServedAccess(parts.fold, settings.environment, administrators_of(settings))
         self._callers = callers = callers_of(settings, parts, self._access)
-        front, host, rest_port, tls = settings.gateway_front, settings.host, settings.rest_port, parts.tls
-        self._server = grpc_server(front, inference, servicer, host, settings.port, metrics, tls, callers)
-        is_shared = parent is not None
+        host, tls, is_shared = settings.host, parts.tls, parent is not None
+        front, port, rest_port = settings.gateway_front, settings.port, settings.rest_port
+        self._server = grpc_server(front, inference, servicer, host, port, metrics, tls, callers)
         self._rest = RestServer(inference, self._server.loop, host, rest_port, metrics, tls, is_shared, callers)
         self._edge = self._edge_server(artifacts) if settings.edge_port else None
 

@@ -70,7 +70,6 @@ def run_edge(
     It dials the gateway, with TLS by headgate --tls-ca and with the token of --token-file, and needs no open port from
     outside. A release's weight is the share of devices that get the candidate.
     """
-    named = context.parent.params if context.parent else {}
     is_own = not source
     source, keys = source or running_source(), keys or Path(HOME) / "keys"
     _require_usable(source, device, environment, models, keys)
@@ -85,17 +84,23 @@ def run_edge(
         "REST_PORT": rest_port,
         "METRICS_PORT": metrics_port,
         "DISK_MIB": disk_mib,
+        **({"CALLER_TOKEN": caller_token} if caller_token else {}),
     }
-    if caller_token:
-        options["CALLER_TOKEN"] = caller_token
-    stubs = session(context).stubs
-    # What this folder trusts and sends is for its own gateway alone, unless it was named.
+    _become_device(options, *_proofs(context, source, is_own))
+
+
+def _proofs(context: typer.Context, source: str, is_own: bool) -> tuple[ClientTls | None, object]:
+    """How the gateways are called, and the file of the token that they get. Raises CommandFailed.
+
+    What this folder trusts and sends is for its own gateway alone, unless it was named.
+    """
+    named, stubs = context.parent.params if context.parent else {}, session(context).stubs
     tls = stubs.tls if is_own or named.get("tls_ca") else None
     token_file = named.get("token_file") or (Path(HOME) / TOKEN if is_own and stubs.token else None)
     if token_file and tls is None:
         for address in gateways_for_devices(source):
             refuse_readable("--from", address)
-    _become_device(options, tls, token_file)
+    return tls, token_file
 
 
 def _require_usable(source: str, device: str, environment: str, models: str, keys: Path) -> None:

@@ -56,7 +56,7 @@ class RequestReader:
     def feed(self, data: bytes) -> None:
         """Reads on. Raises HttpRefused, also after complete requests: those are in `ready`."""
         whole = data if not self.is_inside_request else b""
-        if whole and (request := self._heads.request(data)) is not None:
+        if whole and (request := self._heads.request(data, self.peer)) is not None:
             self.ready.append(request)
             return
         self._read(data)

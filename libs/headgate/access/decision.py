@@ -17,7 +17,7 @@ class Reason(Enum):
 
 
 _OPEN, _ANYWHERE = Scope.OPEN, Scope.ANYWHERE
-_SHOWING = frozenset({Scope.VISIBLE, Scope.STREAMS})
+_VISIBLE, _STREAMS = Scope.VISIBLE, Scope.STREAMS
 """A call that names nothing in particular shows its caller what it may see: a grant for anything is enough."""
 _NOBODY, _SERVICE = Kind.NOBODY, Kind.SERVICE
 
@@ -33,7 +33,7 @@ def decide(subject: Subject, grants: Grants, row: Row, target: Target) -> Reason
     for grant in denies:
         if grant.touches(target):
             return Reason.DENIED
-    if allows and (scope is _ANYWHERE or (scope in _SHOWING and target == NOTHING)):
+    if allows and (scope is _ANYWHERE or ((scope is _VISIBLE or scope is _STREAMS) and target == NOTHING)):
         return None
     for grant in allows:
         if grant.covers(target):
@@ -44,7 +44,7 @@ def decide(subject: Subject, grants: Grants, row: Row, target: Target) -> Reason
 def deciding_grant(subject: Subject, grants: Grants, row: Row, target: Target) -> Grant | None:
     """The grant by which `decide` allows or denies the call; None when there is none."""
     held = [each for each in grants.of(subject) if row.action in each.actions]
-    anywhere = row.scope is _ANYWHERE or (row.scope in _SHOWING and target == NOTHING)
+    anywhere = row.scope is _ANYWHERE or (row.scope in (_VISIBLE, _STREAMS) and target == NOTHING)
     denies = (each for each in held if each.deny and each.touches(target))
     allows = (each for each in held if not each.deny and (anywhere or each.covers(target)))
     return next(denies, None) or next(allows, None)

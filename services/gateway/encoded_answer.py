@@ -1,7 +1,5 @@
 """Writes the bytes of answers. Answers to the same signature differ in their values and in little else."""
 
-from functools import partial
-
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from services.gateway.forward import Answer
 from services.gateway.length_prefix import length_prefix
@@ -15,10 +13,11 @@ ID_FIELD, RAW_FIELD = (
 def encoded(answer: Answer) -> bytes:
     """The bytes of the answer's message. Values and id come after all else, which is kept for the next answer."""
     request, routing, fit = answer.forward
-    if fit.heads is None:
+    heads = fit.heads
+    if heads is None:
         return answer.message().SerializeToString()
     key = routing.arm, routing.entry.route.release, answer.finite, *[result.shape for result in answer.results]
-    head = fit.head(key, partial(_head, answer))
+    head = heads.get(key) or fit.keep(key, _head(answer))
     parts: list[bytes] = []
     for before, spec, result in zip(head, fit.outputs, answer.results, strict=True):
         parts += before, raw_values(result, spec.datatype)

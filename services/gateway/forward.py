@@ -3,7 +3,7 @@
 It runs on any thread. So it changes nothing and counts nothing: its end says what to count.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from headgate.artifacts.datatypes import BYTES
@@ -80,14 +80,12 @@ class Fit(NamedTuple):
     group: Hashable = None
     """Requests of one group may run together: their tensors differ in the number of rows alone. None for no group."""
 
-    def head(self, key: Hashable, made: Callable[[], tuple[bytes, ...]]) -> tuple[bytes, ...]:
-        """What `made` gives, kept for the next answer with this key where heads are kept."""
-        heads = {} if self.heads is None else self.heads
-        head = heads.get(key)
-        if head is None:
-            if len(heads) >= MAX_HEADS:
-                heads.clear()
-            head = heads[key] = made()
+    def keep(self, key: Hashable, head: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Keeps a head for the next answer with this key, and returns it."""
+        if self.heads is not None:
+            if len(self.heads) >= MAX_HEADS:
+                self.heads.clear()
+            self.heads[key] = head
         return head
 
 

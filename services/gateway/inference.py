@@ -8,9 +8,9 @@ import math
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version as distribution_version
+from typing import NamedTuple
 
 import grpc
 
@@ -55,8 +55,7 @@ def no_metadata(name: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What a server knows about a call beside its request.
 
     `metadata` gives the first value of a header or of gRPC metadata by its lower-case name, or None. `expires_at` is
@@ -151,7 +150,7 @@ class Inference:
             raise _deadline_passed("the calls before it")
         parameters = request.signature.parameters
         if parameters and (timeout := timeout_seconds(parameters)) is not None:
-            call = replace(call, expires_at=min(call.expires_at, started + timeout))
+            call = call._replace(expires_at=min(call.expires_at, started + timeout))
         try:
             routing = self._routing(request, call.metadata, started)
         except Asleep as asleep:

@@ -42,7 +42,9 @@ def routing_key(request: Request, metadata: Metadata, places: KeyPlaces) -> str 
 
 def cookie_named(name: str, header: str | None) -> str | None:
     """The value of one cookie in the header `cookie`."""
-    for part in (header or "").split(";"):
+    if header is None:
+        return None
+    for part in header.split(";"):
         found, is_there, value = part.strip().partition("=")
         if is_there and found == name:
             return value.strip('"')

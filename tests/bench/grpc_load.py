@@ -16,7 +16,8 @@ PING, WINDOW_UPDATE = 6, 8
 ACK = 1
 HEAD = 9
 FRAME_BYTES = 16 * 1024
-"""A server takes no larger frame unless it says so."""
+"""A server takes no larger frame unless its settings say so."""
+MAX_FRAME_SIZE = 5
 WINDOW_BYTES = 2**30
 """So many bytes of answers each caller takes before it says that it takes more."""
 
@@ -50,6 +51,7 @@ class Caller(asyncio.Protocol):
         self._received = bytearray()
         self._stream = -1
         self._has_message = False
+        self._frame_bytes = FRAME_BYTES
         self.is_done = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -75,6 +77,8 @@ class Caller(asyncio.Protocol):
 
     def _handle(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind in (SETTINGS, PING) and not flags & ACK:
+            if kind == SETTINGS:
+                self._frame_bytes = dict(struct.iter_unpack(">HI", payload)).get(MAX_FRAME_SIZE, FRAME_BYTES)
             self._write(frame(kind, ACK, 0, payload if kind == PING else b""))
         elif kind == GOAWAY:
             self._transport.abort()  # type: ignore[attr-defined]
@@ -89,9 +93,10 @@ class Caller(asyncio.Protocol):
         self._stream, self._has_message = self._stream + 2, False
         self._asked_at = time.perf_counter()
         self._write(frame(HEADERS, END_HEADERS, self._stream, self._headers))
-        for start in range(0, len(self._body), FRAME_BYTES):
-            part = self._body[start : start + FRAME_BYTES]
-            self._write(frame(DATA, END_STREAM if start + FRAME_BYTES >= len(self._body) else 0, self._stream, part))
+        size, body = self._frame_bytes, self._body
+        for start in range(0, len(body), size):
+            part = body[start : start + size]
+            self._write(frame(DATA, END_STREAM if start + size >= len(body) else 0, self._stream, part))
 
     def _write(self, data: bytes) -> None:
         self._transport.write(data)  # type: ignore[attr-defined]

@@ -95,7 +95,9 @@ class MessageReader:
         if len(self._buffer) < end:
             self._wait_for(end)
             return None
-        flag, message = self._buffer[0], bytes(self._buffer[PREFIX_BYTES:end])
+        flag = self._buffer[0]
+        with memoryview(self._buffer) as view:  # a slice of the buffer itself would be a second copy
+            message = bytes(view[PREFIX_BYTES:end])
         del self._buffer[:end]
         self.release()
         return message if not flag else _decompressed(flag, self._encoding, message)

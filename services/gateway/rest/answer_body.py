@@ -32,7 +32,8 @@ def write_answer(answer: Answer, forms: OutputForms) -> Body:
     specs, arrays = fit.outputs, answer.results
     forms_of_all = [(array.shape, forms.is_binary(spec.name)) for spec, array in zip(specs, arrays, strict=True)]
     key = FORM, routing.arm, routing.entry.route.release, answer.finite, *forms_of_all
-    return _body(fit.head(key, lambda: _frame(answer, specs, arrays, forms)), specs, arrays, forms)
+    frame = fit.heads.get(key) or fit.keep(key, _frame(answer, specs, arrays, forms))
+    return _body(frame, specs, arrays, forms)
 
 
 def _body(frame: Sequence[bytes], specs: Sequence[TensorSpec], arrays: Sequence[Array], forms: OutputForms) -> Body:

@@ -51,13 +51,13 @@ class Bound:
     for the models without a project in their names, and `team=risk` for a label.
     """
 
-    __slots__ = ("_in_project", "_label", "_prefix", "_value", "is_all", "text")
+    __slots__ = ("_dots", "_label", "_prefix", "_value", "is_all", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.is_all = text == ALL
         self._prefix = text[:-1] if text.endswith(ALL) and text != DEFAULT_BOUND else None
-        self._in_project = "." in text
+        self._dots = text.count(".")
         label, equals, self._value = text.partition("=")
         self._label = label if equals else None
 
@@ -78,8 +78,8 @@ class Bound:
             return True
         prefix = self._prefix
         if prefix is not None:
-            # As `prefix_covers` has it, but here, because a call costs as much as the rest. A name has one dot at most.
-            return name.startswith(prefix) and (self._in_project or "." not in name)
+            # As `prefix_covers` has it, but here, because a call costs as much as the rest.
+            return name.startswith(prefix) and name.count(".") == self._dots
         if self._label is not None:
             return labels.get(self._label) == self._value
         return self.text == DEFAULT_BOUND and prefix_covers(DEFAULT_BOUND, name)

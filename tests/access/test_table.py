@@ -74,6 +74,22 @@ def test_a_row_names_a_field_of_its_request():
             assert {"models", "environments"} <= set(fields.keys()), path
 
 
+PAST_A_GATE = {
+    "headgate.v1.RegistryService": {"ApproveVersion", "WaiveGate", "LiftQuarantine", "LabelModel"},
+    "headgate.v1.ReleaseService": {"StartRelease", "ResumeRelease", "PromoteRelease", "UndoRelease", "SetPolicy"},
+    "headgate.v1.AccessService": {"GrantRole", "RevokeRole", "CreateToken"},
+}
+"""What moves a version forward without new evidence, or changes the rules by which it moves."""
+
+
+@pytest.mark.parametrize("role", [Role.SERVICE, Role.PUBLISHER, Role.PREDICTOR, Role.DEVICE, Role.VIEWER])
+def test_no_role_for_services_and_pipelines_leads_past_a_gate(role: Role):
+    rights = RIGHTS[role]
+    for service, names in PAST_A_GATE.items():
+        for name in names:
+            assert row_of(f"/{service}/{name}").action not in rights.own | rights.also, name
+
+
 def test_what_is_open_to_everybody_is_health_and_reflection():
     opened = {path for path, row in TABLE.items() if row.scope is Scope.OPEN}
     assert {path for path in opened if not path.startswith("/grpc.")} == {

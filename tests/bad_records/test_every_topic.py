@@ -20,6 +20,7 @@ from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import telemetry_pb2 as telemetry
 from tests import waiting
 from tests.kafka_broker import KafkaBroker
+from tests.registry.test_inbox import data, structured
 from tests.waiting import PATIENCE_SECONDS
 
 KEY = b"models/fraud"
@@ -172,9 +173,8 @@ def check_letter(letter: commands.DeadLetter, message: Message, owner: str) -> N
 
 
 def assert_works(running: Running, log: EventLog, model: str) -> None:
-    create = commands.CreateVersion(repository=str(running.folder / "nowhere"), commit="0" * 40)
-    command = commands.Command(command_id=model, stream=f"models/{model}", actor="test", create_version=create)
-    log.append(Message(topics.COMMANDS, command.stream.encode(), command.SerializeToString()))
+    # An event asks for the version, which needs no token.
+    log.append(structured(model, data=data(1, model=model, repository=str(running.folder / "nowhere"))))
     until(lambda: has_fact(running, f"models/{model}", "training_failed"), f"{model} fails")
     ports = json.loads((running.folder / ".headgate" / "up.json").read_text())["ports"]
     assert set(ports) >= {"registry", "trainer", "evaluator", "deployer", "gateway"}

@@ -92,7 +92,9 @@ def test_what_an_event_says_is_read_without_the_folds_lock(parts) -> None:
     message = binary("1", "no object")
     record = Record(topics.INBOX, 0, 0, 1, message.key, message.value, message.headers)
     with ThreadPoolExecutor(1) as pool, fold.lock:
-        pool.submit(InboxHandler(Burials(log, "registry-0"), fold, decider), record).result(PATIENCE_SECONDS)
+        pool.submit(InboxHandler(Burials(log, "registry-0"), fold, decider, authenticated=False), record).result(
+            PATIENCE_SECONDS
+        )
     (summary,) = Ledger(log).summaries()
     assert summary.code == "bad-data"
 

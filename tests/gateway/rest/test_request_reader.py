@@ -239,3 +239,25 @@ def test_the_number_of_known_heads_is_bounded_and_so_is_their_length(heads):
     first = b"GET /0 HTTP/1.1\r\nHost: a\r\n\r\n"
     assert (heads.request(first), heads.request(long)) == (None, None)
     assert heads.request(last).target == b"/%d" % (2 * MAX_KNOWN - 1)
+
+
+def test_a_known_head_with_a_token_is_the_same_request_and_its_token_is_kept_nowhere(heads):
+    sent = b"GET /v2 HTTP/1.1\r\nHost: a\r\nAuthorization:  Bearer hgt_secret\r\nAccept: */*\r\n\r\n"
+    (first,) = on_a_new_connection(heads, sent).ready
+    assert heads.request(sent) == first
+    assert first.headers[b"authorization"] == b"Bearer hgt_secret"
+    assert heads.request(sent.replace(b"secret", b"tercse")) is None
+    assert b"hgt_secret" not in repr(heads._known).encode()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /v2?access_token=hgt_secret HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /v2 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer hgt_secret\r\nAuthorization: Bearer b\r\n\r\n",
+    ],
+)
+def test_a_head_that_is_refused_for_its_token_is_read_each_time(heads, sent):
+    on_a_new_connection(heads, sent)
+    assert heads.request(sent) is None
+    assert b"hgt_secret" not in repr(heads._known).encode()

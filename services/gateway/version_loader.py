@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from functools import partial
 from typing import NamedTuple, assert_never
 
+from headgate.artifacts.blobs import StoreUnavailable
 from services.gateway.eviction import VersionKey
 from services.gateway.held_memory import HeldMemory
 from services.gateway.load_waits import LoadWait, LoadWaits
@@ -23,6 +24,11 @@ LEAVING_SECONDS = 0.5
 TIDY_SECONDS = 0.25
 """How soon the heap is tidied after versions were dropped."""
 POLL_SECONDS = 0.01
+
+
+NOT_REACHED = "its files cannot be had now"
+OWN_ERRORS = ("headgate.", "services.")
+"""The modules whose errors are sentences for people."""
 
 
 class Loads(NamedTuple):
@@ -222,7 +228,7 @@ class VersionLoader:
             with self._changed:
                 self._state.loading.discard(key)
                 self._memory.give_back(wanted.size_bytes)
-            return self._failed(key, f"{type(error).__name__}: {error}")
+            return self._failed(key, why_it_failed(error))
         self._on_load(time.monotonic() - began)
         was_asked = self._finish(key, wanted, loaded)
         logger.info("version ready", extra={"model": key[0], "version": key[1]})
@@ -265,3 +271,10 @@ class VersionLoader:
     def _is_due(self, for_requests: bool, now: float) -> bool:
         with self._changed:
             return isinstance(self._step(for_requests, now), LoadNow)
+
+
+def why_it_failed(error: Exception) -> str:
+    """The reason of a load that failed. An error of another library is named by its class too."""
+    if isinstance(error, StoreUnavailable):
+        return f"{NOT_REACHED}: {error}"
+    return str(error) if type(error).__module__.startswith(OWN_ERRORS) else f"{type(error).__name__}: {error}"

@@ -362,9 +362,9 @@ def test_a_candidate_is_ready_when_every_live_gateway_has_it():
 
 
 def test_a_release_that_waits_for_a_gateway_says_why_it_could_not_load_the_candidate():
-    failing = status("gateway-0", [1], failure=(2, "ModelUnusable: the artifact has no model.onnx"))
+    failing = status("gateway-0", [1], failure=(2, "the artifact has no model.onnx"))
     given = Given(release(phase=resources.PHASE_PREPARING)).reported(failing)
-    expected = "gateway-0 to load v2; it failed so far: gateway-0: ModelUnusable: the artifact has no model.onnx"
+    expected = "gateway-0 to load v2; it failed so far: gateway-0: the artifact has no model.onnx"
     assert given.waits_for() == expected
 
 

@@ -40,7 +40,7 @@ def test_a_version_that_no_route_names_is_explained_by_its_state(model, number, 
 
 def test_a_version_that_a_route_names_is_loading_or_has_failed():
     assert why_not_loaded({}, 2) == "is still loading"
-    assert why_not_loaded({2: "ModelUnusable: no file"}, 2) == "failed to load: ModelUnusable: no file"
+    assert why_not_loaded({2: "there is no file"}, 2) == "failed to load: there is no file"
 
 
 def test_a_release_that_overrides_a_quarantine_makes_its_candidate_deployable():

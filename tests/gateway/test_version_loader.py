@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+from headgate.artifacts.blobs import StoreUnavailable
 from headgate.artifacts.keys import new_signing_key, trust
 from headgate.artifacts.layout import MODEL_FILE, TRAINING_FILE
 from headgate.artifacts.manifest import ArtifactUntrusted, seal
@@ -14,7 +15,7 @@ from services.gateway.eviction import Role
 from services.gateway.loading import wanted_version
 from services.gateway.onnx_loading import loader
 from services.gateway.sessions import LoadedVersion, ModelUnusable
-from services.gateway.version_loader import VersionLoader
+from services.gateway.version_loader import VersionLoader, why_it_failed
 from tests.gateway import networks
 from tests.gateway.harness import until
 
@@ -80,10 +81,14 @@ def test_a_load_that_keeps_failing_is_reported_with_its_reason_and_does_not_stop
 
     versions = loader_of(load, lambda models: reported.set())
     versions.set_wanted({ONE: WANTED, TWO: WANTED})
-    until(
-        lambda: versions.loads().failures == {ONE: "ModelUnusable: no good"} and versions.loads().ready.keys() == {TWO}
-    )
+    until(lambda: versions.loads().failures == {ONE: "no good"} and versions.loads().ready.keys() == {TWO})
     assert reported.is_set()
+
+
+def test_the_reason_of_a_failed_load_is_a_sentence_and_other_libraries_are_named():
+    assert why_it_failed(ModelUnusable("no good")) == "no good"
+    assert why_it_failed(StoreUnavailable("the link was lost")) == "its files cannot be had now: the link was lost"
+    assert why_it_failed(OSError("no room")) == "OSError: no room"
 
 
 def served(onnx_bytes):

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from headgate.artifacts.blobs import StoreUnavailable
 from headgate.v1 import edge_service_pb2 as edge
 from headgate.v1 import edge_state_pb2 as edge_state
 from headgate.v1 import facts_pb2 as facts
@@ -27,7 +26,7 @@ from services.gateway.routed import artifacts_of, files_needed, route_of, withhe
 from services.gateway.routes import NO_EPOCH, NO_RELEASE, NO_VERSION
 from services.gateway.sessions import Load
 from services.gateway.table import Entry, Table, build_entries
-from services.gateway.version_loader import MemoryUse, VersionLoader
+from services.gateway.version_loader import NOT_REACHED, MemoryUse, VersionLoader
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +126,7 @@ class DeviceFollower:
         Refusals come first, and no more than MAX_STATUSES come. A file that could not be had yet is no refusal.
         """
         loads, table = self._loader.loads(), self.table
-        refused = {key: why for key, why in loads.failures.items() if not why.startswith(StoreUnavailable.__name__)}
+        refused = {key: why for key, why in loads.failures.items() if not why.startswith(NOT_REACHED)}
         found = [_status(route, table, loads.ready, refused) for route in self._kept.received.routes]
         return sorted(found, key=lambda status: not status.failures)[:MAX_STATUSES]
 

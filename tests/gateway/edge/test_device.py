@@ -112,7 +112,7 @@ def test_an_unsigned_version_is_refused_and_the_device_keeps_what_it_has(fleet):
         fleet.route(live=4)
         until(lambda: any(status.failures for status in device.follower.statuses()), "the refusal")
         (status,) = device.follower.statuses()
-        assert "ArtifactUntrusted" in status.failures[0].reason
+        assert "no trusted key has signed it" in status.failures[0].reason
         assert predict(device)[0] == 1
     fleet.cut()
     with running(fleet.device()) as device:

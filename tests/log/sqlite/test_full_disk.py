@@ -1,7 +1,10 @@
 """A SQLite log whose disk takes no more bytes. The limits are real ones: of SQLite, and of the system for a process."""
 
+import os
+import resource
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,28 @@ def test_a_commit_that_the_disk_refuses_has_a_known_outcome_and_a_cause(tmp_path
     cause = "nothing was written: the disk of the log cannot be read or written: disk I/O error (SQLITE_IOERR_WRITE)"
     assert (refused, checked) == (f"LogUnavailable {cause}",) * 2
     assert values == "[100000, 5]"
+
+
+def test_too_many_open_files_are_named(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "log.db")
+    log.create_topics([TOPIC])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened: list[int] = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
+        with suppress(OSError):
+            while True:
+                opened.append(os.open(os.devnull, os.O_RDONLY))
+        with pytest.raises(LogUnavailable, match=r"cannot open the log .* or too many are open"):
+            SqliteLog(tmp_path / "log.db")
+        with pytest.raises(LogUnavailable, match="or too many are open"):
+            list(log.values("topic", 0, 0))
+    finally:
+        for number in opened:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert list(log.values("topic", 0, 0)) == []
+    log.close()
 
 
 def test_a_file_without_the_right_to_write_is_named(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def prepare(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
-        raise LogUnavailable(f"cannot open the log {path}: {error}") from error
+        raise LogUnavailable(f"cannot open the log {path}: {cause_of(error)}") from error
     try:
         when_free(connection, "PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # acknowledged records survive a power cut

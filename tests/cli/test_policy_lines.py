@@ -10,6 +10,7 @@ from headgate.cli.policy_lines import policy_lines
 from headgate.cli.tables import page_text, table_text
 from headgate.domain import policy as policies
 from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from tests.house.tree import ROOT
 
@@ -22,7 +23,7 @@ def test_an_environment_without_a_policy_shows_every_value_as_a_default():
 
 
 def test_every_key_of_a_policy_file_is_on_the_page():
-    shown = {key for key, _ in policy_lines(policies.DEFAULT)}
+    shown = {column.name for column in columns.ENVIRONMENT}
     keys = {*(f"{name}_seconds" for name in DURATIONS), *(f"judge.{name}" for name in JUDGE), *OTHERS}
     assert keys - {"judge"} <= shown
 
@@ -87,3 +88,10 @@ def test_a_freeze_that_has_ended_is_not_shown():
     for each in (columns.ENVIRONMENT, columns.ENVIRONMENTS):
         cells = {column.name: column.cell(frozen) for column in columns.with_freezes_at(each, 1_000)}
         assert cells["FREEZES"] == "new until 1970-01-01 00:00:01"
+
+
+def test_the_page_shows_whose_approvals_an_environment_asks_for():
+    asked = facts.ApprovalPolicy(roles=[facts.RoleCount(role=facts.ROLE_APPROVER, count=2)], author_counts=True)
+    cells = {column.name: column.cell for column in columns.ENVIRONMENT}
+    assert cells["approvals"](resources.Environment()) == "none (default)"
+    assert cells["approvals"](resources.Environment(approvals=asked)) == "approver = 2, author_counts = true"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
-from headgate.cli.policy_lines import policy_lines, steps_text
+from headgate.cli.policy_lines import DEFAULT_MARK, policy_lines, steps_text
 from headgate.cli.render import Columns
 from headgate.cli.tables import Column
 from headgate.client.timeline import interval_line, no_interval_lines, report_line, undefined_lines, weights_line
@@ -122,6 +122,8 @@ def with_freezes_at(columns: Columns, at_ms: int) -> Columns:
 def _asked(environment: resources.Environment) -> str:
     """Whose approvals an environment asks for, as its policy file says it."""
     asked = environment.approvals
+    if not asked.roles:
+        return f"none{DEFAULT_MARK}"
     roles = [f"{word_of(facts.Role, each.role)} = {each.count}" for each in asked.roles]
     return ", ".join([*roles, *(["author_counts = true"] if asked.author_counts else [])])
 
@@ -224,8 +226,8 @@ ENVIRONMENT: Columns = (
     Column("DESCRIPTION", lambda e: e.description),
     Column("FREEZES", lambda e: "\n".join(_freeze(freeze) for freeze in e.freezes)),
     Column("POLICY", lambda e: e.policy_sha256),
-    Column("APPROVALS", _asked),
     *(Column(key, _policy_line(key)) for key, _ in policy_lines(policies.DEFAULT)),
+    Column("approvals", _asked),
 )
 
 

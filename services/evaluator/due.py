@@ -6,7 +6,7 @@ Nothing is remembered between calls, so an evaluator that starts again finds the
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from headgate.domain.build import MAX_ATTEMPTS, first_evaluation, is_last_attempt
+from headgate.domain.build import first_evaluation, is_last_attempt
 from headgate.domain.comparison import environment_of
 from headgate.domain.names import model_stream, version_subject
 from headgate.domain.state import ModelState
@@ -15,7 +15,7 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.isolation import Undecidable, isolated
-from headgate.worker.leases import Claim, Liveness, claim_of
+from headgate.worker.leases import Claim, Liveness, claim_of, why_lost
 
 ACTOR = "evaluator"
 WORK = "evaluation"
@@ -128,7 +128,7 @@ def _after_loss(state: ModelState, version: resources.Version, worker: str, live
     failed = facts.EvaluationFailed(
         version=version.version,
         attempt=version.attempt,
-        reason=f"{MAX_ATTEMPTS} attempts were lost without a report; the last worker was {version.lease.worker}",
+        reason=why_lost(version),
     )
     command_id = f"{version.name}/evaluations/{version.attempt}/lost"
     report = commands.ReportEvaluationFailed(fact=failed)

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import threading
 import time
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -21,7 +20,7 @@ from headgate.inference_parameters import MAX_MESSAGE_BYTES
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
-from headgate.runtime.rpc.errors import grpc_status_of
+from headgate.runtime.rpc.errors import grpc_status_of, incident_of
 from headgate.runtime.rpc.listening_port import ListeningPort, connection_limits
 from headgate.runtime.rpc.metrics import split_method
 from headgate.runtime.rpc.pending_calls import PENDING_CALLS
@@ -274,11 +273,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._requests.labels(*name, error.code.name).inc()
             status = grpc_status_of(error)
             await context.abort(status.code, status.details, status.trailing_metadata)
-        # The text of an unexpected error must not reach the caller.
         self._requests.labels(*name, grpc.StatusCode.INTERNAL.name).inc()
-        incident = uuid.uuid4().hex[:12]
-        logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
-        await context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}")
+        await context.abort(grpc.StatusCode.INTERNAL, incident_of(error, method))
 
 
 def code_of_cancelled(context: Any) -> grpc.StatusCode:

@@ -16,6 +16,7 @@ from headgate.log.port import LogError
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.work_log import note
 from headgate.runtime.rpc.access_check import permission_of
+from headgate.runtime.rpc.headers import ACTOR
 from headgate.runtime.rpc.names import bad_field
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -122,7 +123,7 @@ def _actor(context: grpc.ServicerContext) -> tuple[str, str]:
     if permission is not None:
         return permission.subject.name, permission.subject.how.value
     metadata = dict(context.invocation_metadata() or ())
-    actor = metadata.get("x-actor", ANONYMOUS)
+    actor = metadata.get(ACTOR, ANONYMOUS)
     return (actor if isinstance(actor, str) else ANONYMOUS), ""
 
 

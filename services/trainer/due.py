@@ -10,7 +10,7 @@ from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.isolation import Undecidable, isolated
-from headgate.worker.leases import Claim, Liveness, claim_of
+from headgate.worker.leases import Claim, Liveness, claim_of, why_lost
 from headgate.worker.loop import DueWork, Issue
 
 WORK = "testing"
@@ -146,7 +146,7 @@ def give_up(claim: Claim, version: resources.Version, worker: str) -> commands.C
         version=last.version,
         attempt=last.attempt,
         stage=facts.STAGE_TRAINING if version.build == resources.BUILD_STATE_TRAINING else facts.STAGE_TESTS,
-        reason=f"{MAX_ATTEMPTS} attempts were lost without a report; the last worker was {version.lease.worker}",
+        reason=why_lost(version),
     )
     failed = commands.ReportTrainingFailed(fact=fact)
     return attempt_command(last, f"given-up/{worker}", version, worker, report_training_failed=failed)

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from examples.driver import Running, environ, headgate
+from headgate.access.subject import SERVICES
 from headgate.artifacts.store import open_store
 from headgate.cli.own_token import OwnToken
 from headgate.cli.session import default_log
-from headgate.cli.up import SERVICES, Layout
+from headgate.cli.up import Layout
 from tests.cli.running import run_headgate
 from tests.metrics.exposed import get
 from tests.tls import Authority

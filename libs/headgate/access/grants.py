@@ -7,13 +7,12 @@ from typing import NamedTuple
 from headgate.access.roles import BITS, RIGHTS, Action, Role
 from headgate.access.subject import DEVICE_PREFIX, SERVICE_PREFIX, Kind, Subject
 from headgate.domain.bounds import DEFAULT_BOUND, prefix_covers
+from headgate.domain.names import ANONYMOUS
 
 ALL = "*"
 """As a bound: all names. As a target: all models or environments at once, as a list of them is."""
 NONE = ""
 """As a target: the call is about no model, or about no environment."""
-ANONYMOUS = "anonymous"
-"""The subject of grants that hold for everybody, proven or not."""
 FROM_SETTINGS = "the settings"
 """The name of the grant of an administrator whom the settings name. No grant on the log can have it."""
 EVERY_DEVICE = DEVICE_PREFIX + ALL

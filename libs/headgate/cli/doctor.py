@@ -21,6 +21,7 @@ from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, show_data, show_line
 from headgate.cli.session import (
     HOME,
+    KEYS,
     CommandFailed,
     Session,
     refuse_wrong_port,
@@ -229,7 +230,7 @@ def _artifacts(current: Session, home: Path) -> list[Finding]:
     from headgate.cli.live_artifacts import check_live_artifacts
 
     try:
-        checked = check_live_artifacts(current.stubs, folder, home / "keys")
+        checked = check_live_artifacts(current.stubs, folder, home / KEYS)
     except KeyUnusable as error:
         return [Finding("artifacts", False, f"the live versions cannot be checked: {error}")]
     except grpc.RpcError as error:
@@ -242,8 +243,8 @@ def _artifacts(current: Session, home: Path) -> list[Finding]:
 
 def _keys(home: Path) -> Finding:
     try:
-        own = load_signing_key(home / "keys")
-        trusted = load_trusted(home / "keys")
+        own = load_signing_key(home / KEYS)
+        trusted = load_trusted(home / KEYS)
     except KeyUnusable as error:
         return Finding("keys", False, str(error))
     if own.key_id not in trusted:

@@ -9,7 +9,17 @@ import typer
 
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
-from headgate.cli.session import HOME, HOST, TOKEN, CommandFailed, refuse_readable, running_edge_port, session, usage
+from headgate.cli.session import (
+    HOME,
+    HOST,
+    KEYS,
+    TOKEN,
+    CommandFailed,
+    refuse_readable,
+    running_edge_port,
+    session,
+    usage,
+)
 from headgate.client.tls import ClientTls
 from headgate.domain.address import ADDRESS_RULE, is_address
 from headgate.domain.names import MODEL_NAME_RULE, NAME_RULE, REPLICA_RULE, is_model_name, is_name, is_replica_name
@@ -71,7 +81,7 @@ def run_edge(
     outside. A release's weight is the share of devices that get the candidate.
     """
     is_own = not source
-    source, keys = source or running_source(), keys or Path(HOME) / "keys"
+    source, keys = source or running_source(), keys or Path(HOME) / KEYS
     _require_usable(source, device, environment, models, keys)
     options: dict[str, object] = {
         "ENVIRONMENT": environment,

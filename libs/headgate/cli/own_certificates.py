@@ -6,11 +6,11 @@ from headgate.access.subject import SERVICES
 from headgate.certificates.authority import LIFETIME, CertificateUnusable
 from headgate.certificates.folder import CertificateFolder
 from headgate.certificates.holder import Holder, Kind
-from headgate.cli.session import CommandFailed
+from headgate.cli.session import KEYS, CommandFailed
 from headgate.client.tls import ClientTls
 from headgate.runtime.clock import utc_now
 
-CERTIFICATES = Path("keys") / "certificates"
+CERTIFICATES = Path(KEYS) / "certificates"
 
 
 class OwnCertificates:

@@ -6,14 +6,14 @@ from pathlib import Path
 import grpc
 
 from headgate.access.secret import SECRET, new_secret
-from headgate.cli.session import TOKEN, CommandFailed
+from headgate.cli.session import KEYS, TOKEN, CommandFailed
 from headgate.client.bearer import TokenUnusable, read_token
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.client.tls import ClientTls
 from headgate.shared_files import replace_file
 from headgate.v1 import registry_service_pb2 as registry_service
 
-CURL = Path("keys") / "curl"
+CURL = Path(KEYS) / "curl"
 """Among the keys, which the trainer hides from the code of commits."""
 
 

@@ -26,6 +26,8 @@ from headgate.v1 import registry_service_pb2 as registry_service
 HOME = ".headgate"
 TOKEN = "token"
 """The file in that folder with the token of its owner."""
+KEYS = "keys"
+"""The folder in it with all that is secret, which the trainer hides from the code of commits."""
 HOST = "127.0.0.1"
 DEFAULT_PORTS: Mapping[str, int] = {
     "registry": 7400,

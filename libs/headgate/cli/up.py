@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from headgate.access.subject import SERVICES
 from headgate.artifacts.keys import create_keys
 from headgate.cli.exit_codes import Exit
 from headgate.cli.free_ports import HOST, free_ports, is_free
 from headgate.cli.own_certificates import OwnCertificates
 from headgate.cli.own_token import OwnToken
 from headgate.cli.printing import report
-from headgate.cli.session import HOME, CommandFailed, default_log
+from headgate.cli.session import HOME, KEYS, CommandFailed, default_log
 from headgate.cli.supervisor import FatalExit, Program, Supervisor
 from headgate.client.stubs import serves
 from headgate.client.tls import ClientTls
@@ -29,7 +30,6 @@ from headgate.runtime.rpc import tls_version
 from headgate.runtime.settings import TRUE
 from headgate.shared_files import replace_file, try_lock
 
-SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
 METRICS_OFFSET = 10
 """A service's HTTP port (/metrics, /livez, /readyz) is its gRPC port plus this."""
 READY_SECONDS = 120.0
@@ -65,7 +65,7 @@ class Layout:
         environ = {
             "HEADGATE_LOG": self.log_url,
             "HEADGATE_ARTIFACTS": (self.home / "artifacts").as_uri(),
-            "HEADGATE_KEYS": str(self.home / "keys"),
+            "HEADGATE_KEYS": str(self.home / KEYS),
             "HEADGATE_PORT": str(self.ports[service]),
             "HEADGATE_METRICS_PORT": str(self.metrics_ports[service]),
             "HEADGATE_HOST": HOST,
@@ -205,7 +205,7 @@ def _wait_free(service: str, port: int) -> None:
 def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]") -> None:
     for name in ("artifacts", "logs", *(f"work/{service}" for service in SERVICES)):
         (layout.home / name).mkdir(parents=True, exist_ok=True)
-    create_keys(layout.home / "keys")
+    create_keys(layout.home / KEYS)
     log = await_log(layout.log_url, log_wait_seconds, report, partial(_received, signals), create_declared)
     log.close()
     running = {

@@ -18,7 +18,7 @@ from headgate.cli.files import local_path
 from headgate.cli.models import VersionName
 from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, show_rows
-from headgate.cli.session import HOME, CommandFailed, refuse_wrong_port, session, usage, version_name
+from headgate.cli.session import HOME, KEYS, CommandFailed, refuse_wrong_port, session, usage, version_name
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.domain.credentials import without_credentials
 from headgate.domain.label import standing
@@ -66,7 +66,7 @@ def download_version(
     request = registry_service.GetVersionRequest(name=version_name(name))
     version = session(context).stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
     url = artifacts or (Path(HOME) / "artifacts").absolute().as_uri()
-    files = verified_files(version, url, keys or Path(HOME) / "keys", file or ())
+    files = verified_files(version, url, keys or Path(HOME) / KEYS, file or ())
     write_all(files, folder)
     show_rows([{"file": str(folder / name), "bytes": len(content)} for name, content in files.items()], output)
     report(f"the signature and the digests of {in_words(version.name)} are right")

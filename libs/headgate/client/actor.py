@@ -4,8 +4,8 @@ import getpass
 import os
 
 from headgate.client.added_header import AddedHeader
+from headgate.runtime.rpc.headers import ACTOR
 
-HEADER = "x-actor"
 MAX_CHARACTERS = 128
 
 
@@ -13,7 +13,7 @@ class ActorHeader(AddedHeader):
     """Adds the header to every call with one request."""
 
     def __init__(self, actor: str) -> None:
-        super().__init__(HEADER, as_header(actor))
+        super().__init__(ACTOR, as_header(actor))
 
 
 def as_header(actor: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 
 from headgate.client.added_header import AddedHeader
+from headgate.runtime.rpc.headers import AUTHORIZATION
 
-HEADER = "authorization"
 MAX_BYTES = 16_384
 
 
@@ -20,7 +20,7 @@ class BearerToken(AddedHeader, grpc.StreamUnaryClientInterceptor, grpc.StreamStr
     """Adds the header to every call of a channel."""
 
     def __init__(self, token: str) -> None:
-        super().__init__(HEADER, f"Bearer {token}")
+        super().__init__(AUTHORIZATION, f"Bearer {token}")
 
     def intercept_stream_unary(self, continuation: Callable[..., Any], details: Any, requests: Any) -> Any:
         return continuation(self.changed(details), requests)

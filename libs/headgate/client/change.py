@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from headgate.log.envelope import CloudEvent, encode
 from headgate.log.port import Message
 from headgate.log.topics import INBOX
+from headgate.runtime.observability import trace_context
 
 CHANGE_MERGED = "dev.cdevents.change.merged.0.3.0"
 
@@ -50,7 +51,7 @@ def change_event(change: Change, event_id: str, source: str, at_ms: int, trace_p
             "message": change.message,
         },
     }
-    trace = {"traceparent": trace_parent} if trace_parent else {}
+    trace = {trace_context.HEADER: trace_parent} if trace_parent else {}
     return CloudEvent(
         id=event_id,
         source=source,

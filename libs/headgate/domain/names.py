@@ -45,7 +45,7 @@ TOKEN_PREFIX = "token:"
 """How the subject of one of Headgate's own tokens begins, and what a token gives by itself is called."""
 
 ANONYMOUS = "anonymous"
-"""The actor of a command without an actor. All such commands have this same actor."""
+"""The actor of every command without an actor, and the subject of grants that hold for everybody, proven or not."""
 
 
 def is_name(text: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from headgate.domain.build import MAX_ATTEMPTS
 from headgate.domain.names import model_stream, short_name, version_name
 from headgate.log.port import LogError
 from headgate.telemetry.topic import TelemetryWriter
@@ -50,6 +51,11 @@ class Claim:
 def claim_of(model: str, version: resources.Version) -> Claim:
     """The present attempt at a version of the model."""
     return Claim(model_stream(model), version.version, version.attempt)
+
+
+def why_lost(version: resources.Version) -> str:
+    """Why the work on a version failed, after its last allowed attempt was lost."""
+    return f"{MAX_ATTEMPTS} attempts were lost without a report; the last worker was {version.lease.worker}"
 
 
 @dataclass(frozen=True, slots=True)

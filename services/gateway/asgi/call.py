@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import grpc
 
 from headgate.runtime.errors import RpcRefused
-from headgate.runtime.rpc.call_check import AUTHORIZATION, Shown
+from headgate.runtime.rpc.call_check import Shown
+from headgate.runtime.rpc.headers import AUTHORIZATION
 from headgate.runtime.rpc.peer import PEER_URI, peer_uris
 from services.gateway.asgi.wire import (
     ENCODINGS,

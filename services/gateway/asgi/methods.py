@@ -1,9 +1,7 @@
 """Answers gRPC calls on ASGI: predictions at once, and every other method by its servicer of grpc.aio."""
 
 import asyncio
-import logging
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from functools import cached_property, partial
@@ -16,7 +14,7 @@ from headgate.runtime.deadline import Deadline
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc import quiet
-from headgate.runtime.rpc.errors import grpc_status_of
+from headgate.runtime.rpc.errors import grpc_status_of, incident_of
 from services.gateway.asgi.call import CONTENT_TYPE, Aborted, AsgiCall, CallerGone, Receive, Requests, Send
 from services.gateway.asgi.wire import MAX_BODIES_BYTES, RETRY_SECONDS
 from services.gateway.callers import MODEL_INFER, Callers
@@ -28,8 +26,6 @@ from services.gateway.pending import Pending
 from services.gateway.request import Request
 from services.gateway.server import INFERENCE, MAX_CONCURRENT_CALLS, SERVICE_NAME, CallInterceptor
 from services.gateway.stream import Answered, answered_in_order
-
-logger = logging.getLogger(__name__)
 
 METHOD = "ModelInfer"
 MODEL_STREAM_INFER = INFERENCE + "ModelStreamInfer"
@@ -236,11 +232,10 @@ class AsgiMethods:
         await call.end(status.code.value[0], status.details, list(status.trailing_metadata))
 
     async def _fail(self, call: AsgiCall, error: Exception, method: str = MODEL_INFER) -> None:
-        code, incident = grpc.StatusCode.INTERNAL, uuid.uuid4().hex[:12]
+        code = grpc.StatusCode.INTERNAL
         service, _, name = method[1:].rpartition("/")
         self._requests.labels(service, name, code.name).inc()
-        logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
-        await call.end(code.value[0], f"internal error, incident {incident}")
+        await call.end(code.value[0], incident_of(error, method))
 
 
 class _Details:

@@ -1,10 +1,8 @@
 """Answers HTTP requests: reads the request, calls the method of its path, and writes the answer."""
 
 import asyncio
-import logging
 import math
 import time
-import uuid
 from collections.abc import Callable, Coroutine
 from functools import cache, partial
 from typing import Any
@@ -16,7 +14,9 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.inference_parameters import REQUEST_ID_HEADER, TIMEOUT_HEADER
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
-from headgate.runtime.rpc.call_check import AUTHORIZATION, Shown
+from headgate.runtime.rpc.call_check import Shown
+from headgate.runtime.rpc.errors import incident_of
+from headgate.runtime.rpc.headers import AUTHORIZATION
 from services.gateway.callers import Callers
 from services.gateway.forward import Answer
 from services.gateway.inference import Call, Inference
@@ -41,8 +41,6 @@ from services.gateway.rest.request_body import OutputForms, RequestBodies
 from services.gateway.rest.url_tokens import RULE, has_token
 from services.gateway.server import INFERENCE
 from services.gateway.tensors import InvalidInput
-
-logger = logging.getLogger(__name__)
 
 SERVICE = "rest.v2"
 """The service of these calls in the metrics of calls."""
@@ -200,9 +198,7 @@ class Handler:
             self.refused(error)
             return unread_answer(error)
         self._requests.labels(SERVICE, name, grpc.StatusCode.INTERNAL.name).inc()
-        incident = uuid.uuid4().hex[:12]
-        logger.error("call failed", exc_info=error, extra={"method": name, "incident": incident})
-        return error_answer(500, f"internal error, incident {incident}", "internal")
+        return error_answer(500, incident_of(error, name), "internal")
 
 
 class Later:

@@ -16,6 +16,7 @@ from headgate.artifacts.answers import ANY_CLASS, CUSTOM, MULTICLASS, WrongMeani
 from headgate.artifacts.datatypes import PROTOCOL_TYPES
 from headgate.artifacts.layout import Unclear, measured
 from headgate.network_table import MAX_TENSORS, is_tensor_name
+from services.trainer.child.array_rows import SPLITS
 from services.trainer.child.failure import TrainingFailure
 from services.trainer.child.tensors import (
     Rows,
@@ -28,7 +29,6 @@ from services.trainer.child.tensors import (
 )
 from services.trainer.job import Job
 
-SPLITS = ("train", "validation", "test")
 NO_ROWS = "there are no rows; each split needs some"
 LOSSY = (
     "Give a tensor or an array, which keep their datatype, or convert the list where a rounded number means the same"

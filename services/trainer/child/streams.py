@@ -14,8 +14,9 @@ from torch.utils.data import Dataset, IterableDataset, default_collate
 
 from headgate.artifacts.batches import batches
 from headgate.artifacts.store import MAX_FILE_BYTES
+from services.trainer.child.array_rows import SPLITS
 from services.trainer.child.failure import TrainingFailure
-from services.trainer.child.rows import NO_ROWS, SPLITS, checked_part, require_like
+from services.trainer.child.rows import NO_ROWS, checked_part, require_like
 from services.trainer.child.tensors import Rows, Tensors, answers_by_name, count_rows, datatype, inputs, part_of
 from services.trainer.job import Job
 

@@ -8,11 +8,10 @@ import grpc
 
 from headgate.access.sight import WHOLE, Sight
 from headgate.access.table import Row, Scope, row_of
-from headgate.runtime.rpc.call_check import AUTHORIZATION, CallCheck, Permission, Shown
+from headgate.runtime.rpc.call_check import CallCheck, Permission, Shown
+from headgate.runtime.rpc.headers import ACTOR, AUTHORIZATION
 from headgate.runtime.rpc.peer import peer_uris
 from headgate.runtime.rpc.wrap import Behaviour, WrapCache
-
-ACTOR = "x-actor"
 
 
 class AccessCheck(grpc.ServerInterceptor):

@@ -27,7 +27,6 @@ from headgate.runtime.errors import RpcRefused
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import facts_pb2 as facts
 
-AUTHORIZATION = "authorization"
 UNPROVEN_RULE = (
     "this call needs a proof of who you are, and got none that holds: a token in HEADGATE_TOKEN_FILE, or a certificate "
     "without a token"

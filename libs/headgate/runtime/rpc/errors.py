@@ -69,9 +69,14 @@ def _abort(error: Exception, context: grpc.ServicerContext, method: str) -> None
     if isinstance(error, RpcRefused):
         context.abort_with_status(grpc_status_of(error))
     if context.code() is None and context.is_active():  # type: ignore[attr-defined]  # public, missing in the stubs
-        incident = uuid.uuid4().hex[:12]
-        logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
-        context.abort(grpc.StatusCode.INTERNAL, f"internal error, incident {incident}")
+        context.abort(grpc.StatusCode.INTERNAL, incident_of(error, method))
+
+
+def incident_of(error: BaseException, method: str) -> str:
+    """Logs an unexpected error, and returns what its caller may see of it: the incident by which the log has it."""
+    incident = uuid.uuid4().hex[:12]
+    logger.error("call failed", exc_info=error, extra={"method": method, "incident": incident})
+    return f"internal error, incident {incident}"
 
 
 def status_of(refusal: RpcRefused) -> status_pb2.Status:

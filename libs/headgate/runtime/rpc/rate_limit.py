@@ -12,6 +12,7 @@ import grpc
 
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.errors import grpc_status_of
+from headgate.runtime.rpc.headers import ACTOR
 from headgate.runtime.rpc.wrap import Behaviour, wrapped
 
 MAX_BUCKETS = 10_000
@@ -110,7 +111,7 @@ class RateLimit(grpc.ServerInterceptor):
 
 def caller_of(metadata: Mapping[str, str | bytes], peer: str) -> str:
     """The caller's name from the header x-actor, else its address without the port."""
-    actor = metadata.get("x-actor", "")
+    actor = metadata.get(ACTOR, "")
     if isinstance(actor, str) and actor:
         return f"actor:{actor[:MAX_CALLER]}"
     return peer.rpartition(":")[0] or peer

@@ -1,8 +1,10 @@
 """A story for the dashboards: live services with Prometheus, a first version, traffic, and a rollback.
 
-It also causes what a healthy system does not show: an invalid upstream event, and a command that a rule refuses.
+It also causes what a healthy system does not show: an invalid upstream event, a command that a rule refuses, and an
+attempt that fails.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +16,7 @@ from headgate.log.open import open_log
 from headgate.log.port import Message
 from headgate.log.topics import INBOX
 from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import registry_service_pb2 as registry_service
 from tests.house.tree import ROOT
 from tests.prometheus_server import PrometheusServer
 
@@ -39,7 +42,10 @@ min_keys = 20
 class Story:
     """The Prometheus that scraped the services, and the time of each part of the story."""
 
+    folder: Path
     prometheus: PrometheusServer
+    trace: str
+    """The id of the trace of the commit that became the first version."""
     began: float
     moments: dict[str, float]
     """The end of each part of the story, by its name and in order."""
@@ -67,7 +73,7 @@ def run_story(folder: Path, program: str, settings: dict[str, str]) -> Iterator[
                 moments[part.__name__] = time.time()
         finally:
             stage.close()
-        yield Story(prometheus, began, moments)
+        yield Story(folder, prometheus, stage.trace, began, moments)
 
 
 class _Stage:
@@ -78,6 +84,7 @@ class _Stage:
         self._facts = Facts(running.stubs, f"models/{MODEL}", lambda record: None)
         rows = read_rows(EXAMPLE / "data" / "breast_cancer.csv")
         self._traffic = Traffic(running.stubs, MODEL, rows, REQUESTS_PER_SECOND)
+        self.trace = ""
 
     def close(self) -> None:
         self._traffic.stop()
@@ -88,7 +95,7 @@ class _Stage:
 
     def first_version_goes_live(self) -> None:
         self._running.command("environment", "set-policy", "production", "policy.toml")
-        self._publish("1-first")
+        self.trace = self._publish("1-first")
         self._until_fact(lambda record: record.HasField("release_completed"), "the first version is live")
         self._until_seen('headgate_release_events_total{event="ReleaseCompleted"}')
 
@@ -101,6 +108,11 @@ class _Stage:
     def invalid_input_arrives(self) -> None:
         with closing(open_log(self._running.log_url())) as log:
             log.append(Message(INBOX, b"", b"no event at all", ()))
+        nowhere = {"repository": str(self._running.folder / "nowhere"), "commit": "0" * 40}
+        self._running.stubs.registry.CreateVersion(
+            registry_service.CreateVersionRequest(parent=f"models/{MODEL}", **nowhere)
+        )
+        self._until_seen("headgate_failed_attempts_total")
         try:
             self._running.command("release", "pause", f"{MODEL}/1", "--reason", "too late")
         except UnexpectedResult:
@@ -127,9 +139,10 @@ class _Stage:
         ):
             self._until_seen(happened)
 
-    def _publish(self, overlay: str) -> None:
+    def _publish(self, overlay: str) -> str:
+        """Publishes a commit. Returns the id of its trace."""
         self._repository.commit(overlay)
-        self._running.command("publish", "repository")
+        return str(json.loads(self._running.command("publish", "repository", "-o", "json"))["trace_id"])
 
     def _until_fact(self, found: Callable[[facts.LifecycleRecord], bool], what: str) -> None:
         self._facts.wait(found, what, STORY_SECONDS)

@@ -1,4 +1,4 @@
-"""Every query of the dashboards gives data on a Prometheus that has scraped live services."""
+"""Every query of the dashboards has data on a Prometheus that has scraped live services. A commit is one trace."""
 
 import json
 import math
@@ -16,6 +16,8 @@ from tests.conftest import redis_available
 from tests.monitoring.questions import DASHBOARDS, MONITORING, panels
 from tests.monitoring.story import Story, run_story
 from tests.monitoring.tools import tool
+from tests.monitoring.trace import check_lines, check_log, check_trace
+from tests.otlp_collector import Collector, collecting
 from tests.prometheus_server import Series
 
 VARIABLES = {
@@ -58,10 +60,19 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def collector() -> Iterator[Collector]:
+    """Gets the spans of the story."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("story")
-    with redis_available() as redis, run_story(folder, tool("prometheus"), {"HEADGATE_REDIS": redis.url}) as story:
-        yield story
+    with redis_available() as redis:
+        settings = {"HEADGATE_REDIS": redis.url, "HEADGATE_TRACES": collector.endpoint}
+        with run_story(folder, tool("prometheus"), settings) as story:
+            yield story
 
 
 def substituted(expr: str) -> str:
@@ -155,3 +166,15 @@ def test_only_the_alerts_with_a_cause_fire(story: Story) -> None:
     fired = story.prometheus.at('max_over_time(ALERTS{alertstate="firing"}[10m])', story.ended)
     names = {series["metric"]["alertname"] for series in fired}
     assert CAUSED <= names <= CAUSED | POSSIBLE
+
+
+def test_a_commit_is_one_trace_through_every_hop(story: Story, collector: Collector) -> None:
+    check_trace(collector, story.trace)
+
+
+def test_every_service_writes_one_line_for_each_unit_of_work(story: Story) -> None:
+    check_lines(story.folder, story.trace)
+
+
+def test_the_facts_of_a_commit_carry_its_trace_until_it_is_live(story: Story) -> None:
+    check_log(story.folder, story.trace)

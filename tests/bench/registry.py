@@ -31,7 +31,7 @@ CLIENTS = 8
 MODELS = tuple(f"model-{number}" for number in range(CLIENTS))
 CLIENT = Path(__file__).with_name("registry_client.py")
 MAX_MIB = 80.0
-VERSIONS_HELD = 20_000
+VERSIONS_HELD, QUICK_VERSIONS_HELD = 20_000, 2_000
 """Versions in the fold when the memory of a registry in use is measured."""
 OPERATIONS = (("create", 1), ("create", CLIENTS), ("get", 1), ("get", CLIENTS))
 
@@ -115,24 +115,25 @@ def _compare_with_mlflow(
 
 def measure_memory(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
     """Measures the memory of a registry with many versions, and of a deployer that has read the same log."""
+    versions = QUICK_VERSIONS_HELD if quick else VERSIONS_HELD
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
-        _measure_memory_on(results, stack, "sqlite", f"sqlite://{folder}/log.db", folder)
+        _measure_memory_on(results, stack, "sqlite", f"sqlite://{folder}/log.db", folder, versions)
         try:
             broker = stack.enter_context(KafkaBroker())
         except BrokerUnavailable as error:
             results.notes.append(f"memory not measured on Kafka: {error}")
             return
-        _measure_memory_on(results, stack, "kafka", _with_topics(broker), folder)
+        _measure_memory_on(results, stack, "kafka", _with_topics(broker), folder, versions)
 
 
-def _measure_memory_on(results: Results, stack: ExitStack, log: str, url: str, folder: Path) -> None:
+def _measure_memory_on(results: Results, stack: ExitStack, log: str, url: str, folder: Path, versions: int) -> None:
     registry, port = start_service(stack, "registry", folder, url)
     processes.wait_serving(port)
     _note_memory(results, f"registry {log}", registry, 0)
     clients = start_clients(stack, "headgate", port)
     held = 0
-    while held < VERSIONS_HELD:
+    while held < versions:
         held += len(_run(clients, "create", WARM_UP_SECONDS))
     _note_memory(results, f"registry {log}", registry, held)
     deployer, port = start_service(stack, "deployer", folder, url)

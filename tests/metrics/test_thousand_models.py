@@ -17,9 +17,10 @@ from headgate.runtime.observability.metric_catalogue import metrics_of
 from tests.drain.builds import build
 from tests.drain.processes import Installation
 from tests.gateway.harness import infer_request
-from tests.metrics.exposed import Exposition, exposition, until
+from tests.metrics.exposed import Exposition, exposition
 from tests.metrics.fleet import Fleet
 from tests.server_process import free_ports
+from tests.waiting import until
 
 MODELS = 1_000
 IN_RELEASE = 300
@@ -27,6 +28,8 @@ IN_RELEASE = 300
 NAMES = [f"model-{number:04d}" for number in range(MODELS)]
 MODELS_AT_ONCE = 100
 STOP_SECONDS = 5.0
+POLL_SECONDS = 0.5
+"""An exposition of a thousand models costs this process a tenth of a second."""
 OF_REDIS = {metric.name for metric in metrics_of("registry") if metric.name.startswith("headgate_view")}
 OF_REDIS |= {"headgate_rate_limited_total"}
 OF_DEVICES = {metric.name for metric in EDGE}
@@ -61,13 +64,22 @@ def running_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllSe
     append(running.log, fleet)
     facts = sum(running.log.end(topics.LIFECYCLE).values())
     for service in EVERY:
-        until(lambda: running.shown(service).total("headgate_facts_total") == facts, f"the fold of {service}")  # noqa: B023
-    until(lambda: running.shown("gateway").value("headgate_versions_loaded") == MODELS + IN_RELEASE, "the versions")
+        until(
+            lambda: running.shown(service).total("headgate_facts_total") == facts,  # noqa: B023
+            f"the fold of {service}",
+            pause_seconds=POLL_SECONDS,
+        )
+    until(
+        lambda: running.shown("gateway").value("headgate_versions_loaded") == MODELS + IN_RELEASE,
+        "the versions",
+        pause_seconds=POLL_SECONDS,
+    )
     with grpc.insecure_channel(f"127.0.0.1:{running.stubs['gateway']}") as channel:
         predict(inference_grpc.GRPCInferenceServiceStub(channel))
     until(
         lambda: running.shown("deployer").series_by_name()["headgate_release_weight_observed_ratio"] > 1,
         "the evidence",
+        pause_seconds=POLL_SECONDS,
     )
     yield running
     running.stop()

@@ -102,14 +102,14 @@ def _measure_create(results: Results, quick: bool) -> None:
 
 
 def _measure_predict(results: Results, cache: Path, quick: bool) -> None:
-    """Predicts over TLS, with a gateway that asks for a token and with one that does not, in turns."""
+    """Predicts with three gateways in turns: over plain text, over TLS, and over TLS with a token that is asked for."""
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(dir=cache)))
         issued = Issued(folder)
         tls = issued.caller("user/bench")
-        secrets = {"no authentication": "", "authentication": BENCH_TOKEN}
-        calls = {who: predicting(running, issued, tls, secret) for who, secret in secrets.items()}
-        compare_calls(results, "predict, TLS and a token", calls, MOST_OF_PREDICT, quick)
+        callers = {"plain text": (None, ""), "TLS": (tls, ""), "TLS and a token": (tls, BENCH_TOKEN)}
+        calls = {who: predicting(running, issued, *caller) for who, caller in callers.items()}
+        compare_calls(results, "predict, proven", calls, MOST_OF_PREDICT, quick)
 
 
 @contextmanager

@@ -43,15 +43,16 @@ def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> No
 
 
 def compare_calls(results: Results, what: str, calls: Mapping[str, Call], most: float, quick: bool) -> None:
-    """Has two calls take turns. The median of the second may be `most` times that of the first."""
+    """Has the calls take turns. The median of each may be `most` times that of the first."""
     rounds, seconds = length(quick)
     for call in calls.values():
         _slice(call, WARM_UP_SECONDS)
     turns = [{who: _slice(call, seconds) for who, call in calls.items()} for _ in range(rounds)]
     figures = {who: results.add(what, who, [turn[who] for turn in turns]) for who in calls}
-    first, second = calls
-    ratio = figures[first]["p50 ms"] / figures[second]["p50 ms"]
-    results.compare(f"{what}: p50 over {first}", ratio, 1 / most, 1)
+    first, *others = calls
+    for other in others:
+        ratio = figures[first]["p50 ms"] / figures[other]["p50 ms"]
+        results.compare(f"{what if len(others) == 1 else other}: p50 over {first}", ratio, 1 / most, 1)
 
 
 def _slice(call: Call, seconds: float) -> Slice:
@@ -64,7 +65,7 @@ def _slice(call: Call, seconds: float) -> Slice:
 
 
 def predicting(stack: ExitStack, issued: Issued, tls: ClientTls | None, token: str = "") -> Call:
-    """A call of a gateway in a process of its own. With a `token` that gateway asks for it."""
+    """A call of a gateway in a process of its own. With a `token` that gateway asks for it, over TLS."""
     command = [sys.executable, "-m", "tests.bench.gateway_process"]
     if tls is not None:
         command += [str(issued.pair("gateway")), *(["asks"] if token else [])]
@@ -73,9 +74,10 @@ def predicting(stack: ExitStack, issued: Issued, tls: ClientTls | None, token: s
     stack.callback(process.kill)
     assert process.stdout is not None
     port = process.stdout.readline().split()[1]
-    stubs = stack.enter_context(Stubs("", f"127.0.0.1:{port}", tls=tls, token=token))
+    stubs = stack.enter_context(Stubs("", f"127.0.0.1:{port}", tls=tls))
     request = inference.ModelInferRequest.FromString(grpc_request(1))
-    return lambda: stubs.inference.ModelInfer(request)
+    metadata = [("authorization", f"Bearer {token}")] if token else None
+    return lambda: stubs.inference.ModelInfer(request, metadata=metadata)
 
 
 def _creating(stack: ExitStack, issued: Issued, tls: ClientTls | None, folder: Path) -> Call:

@@ -166,9 +166,11 @@ def _field(container: Manifest, variable: str) -> Any:
 def secrets_are_referred_to(objects: Objects) -> Iterator[str]:
     yield from (f"{name_of(each)} is committed" for each in of_kind(objects, "Secret"))
     for name, _, container in pods(objects):
+        # The file of a secret is no secret.
+        places = tuple(f"{mount['mountPath']}/" for mount in container.get("volumeMounts", []))
         for each in container.get("env", []):
             value = each.get("value", "")
-            if SECRET_NAME.search(each["name"]) and value:
+            if SECRET_NAME.search(each["name"]) and value and not value.startswith(places):
                 yield f"{name}: {each['name']} is given by value"
             if re.search(r"//[^/]*:[^@/$]+@", value):
                 yield f"{name}: {each['name']} holds a password"

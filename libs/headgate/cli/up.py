@@ -105,7 +105,7 @@ def run_up(
     """
     (_require_nothing_named if insecure else _require_both_sides)(tls)
     home = Path(HOME).absolute()
-    home.mkdir(exist_ok=True)
+    home.mkdir(mode=0o700, exist_ok=True)  # the log and the predictions in it are nobody else's
     certificates = None if insecure or tls else OwnCertificates(home)
     token = None if insecure else OwnToken(home)
     signals: SimpleQueue[int] = SimpleQueue()

@@ -33,6 +33,8 @@ MAX_DECISIONS = 8
 READ_BACK_SECONDS = 10.0
 MAX_COMMAND_BYTES = 400_000
 """A refusal contains its whole command, and a fact contains much of it. Both must fit into one record."""
+COUNTING_APPROVALS = ("start_release", "begin_release")
+"""Commands whose decisions count approvals, which hold as long as the grants of their authors."""
 MAX_SHOWN = 2_000
 SIZE_RULE = f"a command has at most {MAX_COMMAND_BYTES} bytes"
 ID_RULE = f"a command id has at most {MAX_ID} characters"
@@ -112,7 +114,8 @@ class Decider:
         """Keeps a grant from being revoked between the decision that it allows and the append of the fact."""
         if command.stream == ACCESS_STREAM:
             return self._grants.alone()
-        return self._grants.shared() if sender else nullcontext()
+        by_grants = sender is not None or command.WhichOneof("command") in COUNTING_APPROVALS
+        return self._grants.shared() if by_grants else nullcontext()
 
     def refuse(self, command: commands.Command, refused: Refused) -> None:
         """Records a refusal on headgate.refusals. Raises LogUnavailable."""

@@ -10,12 +10,14 @@ import pytest
 
 from headgate.dead_letters.burials import Burials
 from headgate.dead_letters.letters import Ledger
+from headgate.domain.names import ACCESS_STREAM
 from headgate.domain.refusal import FROZEN, Refused
 from headgate.log import topics
 from headgate.log.port import LogUnavailable, Message, OutcomeUnknown, Position, Record
 from headgate.log.sqlite.log import SqliteLog
 from headgate.runtime.observability.metrics import Metrics
 from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 from headgate.worker.intake import Contended
 from services.registry import decider as deciding
 from services.registry import stream_locks
@@ -112,6 +114,28 @@ def test_a_command_waits_for_the_others_on_its_stream_only_for_a_limited_time(
             decider.execute(create(2))
         log.may_append.set()
         assert isinstance(first.result(PATIENCE_SECONDS), Decided)
+
+
+def test_no_release_is_decided_while_a_grant_is_revoked_by_which_an_approval_counts(
+    parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, _, decider = parts
+    monkeypatch.setattr(stream_locks, "LOCK_SECONDS", 0.1)
+    grant = commands.GrantRole(grant="g", subject="ada", role=facts.ROLE_APPROVER, models="*", environments="*")
+    revoke = commands.Command(
+        command_id="r", stream=ACCESS_STREAM, revoke_role=commands.RevokeRole(grant="g", reason="left")
+    )
+    start = commands.StartRelease(environment="production", candidate=1)
+    decider.execute(commands.Command(command_id="g", stream=ACCESS_STREAM, grant_role=grant))
+    log.appending.clear()
+    log.may_append.clear()
+    with ThreadPoolExecutor(1) as pool:
+        revoked = pool.submit(decider.execute, revoke)
+        assert log.appending.wait(PATIENCE_SECONDS)
+        with pytest.raises(Contended):
+            decider.execute(commands.Command(command_id="s", stream="models/fraud", start_release=start))
+        log.may_append.set()
+        assert isinstance(revoked.result(PATIENCE_SECONDS), Decided)
 
 
 def test_a_record_whose_append_got_no_answer_is_found_by_its_event_id_and_not_written_again(parts) -> None:

@@ -1,6 +1,7 @@
 """What `headgate release watch` prints, on a pipe and on terminals of 80 and 120 columns."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -169,3 +170,14 @@ def test_a_watch_that_begins_late_starts_with_the_phase_and_not_with_the_evidenc
     show_lines([moment(s, found=judgement(44, 400)) for s in range(3)])
     lines = [line.partition("  ")[2] for line in capsys.readouterr().out.splitlines()]
     assert [line.partition(" ")[0] for line in lines] == ["stepping", "keys:"]
+
+
+def test_a_release_that_is_not_found_leaves_nothing_on_a_terminal():
+    def not_found() -> Iterator[Moment]:
+        raise LookupError
+        yield moment(0)
+
+    screen = StringIO()
+    with pytest.raises(LookupError):
+        show_live(not_found(), Console(file=screen, force_terminal=True, width=80, height=40, color_system=None))
+    assert screen.getvalue() == ""

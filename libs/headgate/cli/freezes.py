@@ -46,7 +46,7 @@ def list_freezes(
         {
             "environment": short_name(each.name),
             "freeze": one.freeze,
-            "from": time_text(one.from_ms),
+            "from": time_text(one.from_ms) or "at once",
             "until": time_text(one.until_ms),
             "reason": one.reason,
         }

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from queue import Empty, SimpleQueue
 
 import grpc
@@ -141,8 +142,10 @@ class Changes:
 def show_live(found: Iterable[Moment], console: Console) -> resources.Release:
     """Prints on a terminal until the release ends: a line for each change, and below them a block that is renewed."""
     changes, last = Changes(is_live=True), resources.Release()
+    rest = iter(found)
+    first = list(islice(rest, 1))  # before the block begins: a release that is not found leaves no empty line
     with Live(console=console, transient=True, auto_refresh=False) as live:
-        for moment in found:
+        for moment in chain(first, rest):
             last = moment.release
             for line in changes.lines(moment):
                 time, _, text = line.partition(GAP)

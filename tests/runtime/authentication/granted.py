@@ -24,6 +24,7 @@ from headgate.v1 import facts_pb2 as facts
 from services.gateway.callers import Callers
 from services.gateway.served_access import ServedAccess
 from tests.runtime.authentication.provider import AUDIENCE, BAD_TOKENS, ISSUER, NOW_MS, jwk, jwks, rsa_key, token
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = "root@example.com"
 Header = list[tuple[str, str]]
@@ -36,6 +37,8 @@ class Granted:
         self.lock = threading.RLock()
         self.access, self.models, self.now_ms = AccessState("default"), dict[str, ModelState](), NOW_MS
         self.monotonic, self.provider_is_away = 0.0, False
+        self.provider_may_answer, self.reads = threading.Event(), 0
+        self.provider_may_answer.set()
         self._listeners: list[Callable[[Any, facts.LifecycleRecord], None]] = []
         keys = SigningKeys("unused", lambda: self.monotonic, self._read_keys)
         self._signed = SignedTokens(keys, Provider(ISSUER, AUDIENCE), lambda: self.now_ms)
@@ -116,6 +119,8 @@ class Granted:
         }
 
     def _read_keys(self, source: str) -> bytes:
+        self.reads += 1
+        assert self.provider_may_answer.wait(PATIENCE_SECONDS)
         if self.provider_is_away:
             raise OSError("the provider does not answer")
         return jwks(jwk(rsa_key("k1"), "k1"))

@@ -8,7 +8,12 @@ import pytest
 from headgate.access.secret import SECRET, new_secret
 from headgate.cli.own_token import OwnToken
 from headgate.cli.session import CommandFailed
+from headgate.client.stubs import Stubs
 from headgate.client.tls import ClientTls
+from headgate.v1 import access_service_pb2 as access_service
+from services.registry import app as registry
+from services.registry.settings import Settings
+from tests.tls import Authority, tls_files
 
 CA = ClientTls(Path('/a b/\\ and "/ca.pem'))
 
@@ -51,3 +56,29 @@ def test_a_file_without_a_token_ends_the_start(token: OwnToken) -> None:
     token.file.write_text("two words")
     with pytest.raises(CommandFailed, match="expected one token"):
         token.refresh(CA)
+
+
+def test_a_token_that_holds_no_longer_is_said_with_what_to_do(token: OwnToken, tmp_path: Path) -> None:
+    authority = Authority.new(tmp_path, "authority")
+    files, tls = tls_files(authority, tmp_path), ClientTls(authority.file)
+    token.refresh(tls)
+    settings = Settings(
+        log=f"sqlite://{tmp_path}/log.db",
+        port=0,
+        tls_certificate=files.certificate,
+        tls_key=files.key,
+        authentication=True,
+        authentication_first_token=token.file,
+    )
+    running = registry.build(settings)
+    address = f"127.0.0.1:{running.start()}"
+    try:
+        assert token.problem(address, tls) == ""
+        with Stubs(address, "", tls=tls, token=token.file.read_text().strip()) as stubs:
+            stubs.access.RevokeToken(access_service.RevokeTokenRequest(token="administrator"))
+        assert token.problem(address, tls) == (
+            f"{token.file} holds no longer: delete it, and the next `headgate up` makes another one"
+        )
+    finally:
+        running.stop(5)
+    assert token.problem(address, tls) == "", "who does not answer has not refused"

@@ -30,16 +30,17 @@ from services.gateway import readings
 from services.gateway.batching import Batching
 from services.gateway.callers import Callers
 from services.gateway.evidence import EvidenceCounters
-from services.gateway.first_load import loader_at_first_load
 from services.gateway.fleet.server import EdgeServer
 from services.gateway.follower import Follower
 from services.gateway.h2corn_server import IS_INSTALLED, H2cornServer
 from services.gateway.inference import Inference
+from services.gateway.loading.first_load import loader_at_first_load
+from services.gateway.loading.trial import Trials
 from services.gateway.memory import bytes_for_versions
-from services.gateway.prediction_log import PredictionLog, begin_counters
+from services.gateway.prediction_log.log import PredictionLog, begin_counters
+from services.gateway.prediction_log.record import Recording
+from services.gateway.prediction_log.sampling import Sampling, models_of, rates_of
 from services.gateway.prediction_metrics import PredictionMetrics
-from services.gateway.prediction_record import Recording
-from services.gateway.prediction_sampling import Sampling, models_of, rates_of
 from services.gateway.reporter import Reporter, Telemetry
 from services.gateway.resident import give_back
 from services.gateway.rest.server import RestServer
@@ -50,7 +51,6 @@ from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
 from services.gateway.sessions import Load, LoadedVersion
 from services.gateway.settings import H2CORN, Settings
-from services.gateway.trial import Trials
 from services.gateway.workers.link import ParentLink, WorkerTelemetry
 
 logger = logging.getLogger(__name__)

@@ -13,16 +13,16 @@ from headgate.runtime.observability.work_log import unit_of_work
 from headgate.v1 import facts_pb2 as facts
 from headgate.worker.isolation import Undecidable, UndecidableReport
 from services.gateway.absence import unexplained, why_not_deployable, why_not_here
-from services.gateway.eviction import Role, VersionKey
 from services.gateway.evidence import EvidenceCounters
-from services.gateway.load_waits import LoadWait
-from services.gateway.loading import Wanted, wanted_version
+from services.gateway.loading.eviction import Role, VersionKey
+from services.gateway.loading.next_load import Wanted, wanted_version
+from services.gateway.loading.version_loader import MemoryUse, VersionLoader
+from services.gateway.loading.waits import LoadWait
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.routed import Routed
 from services.gateway.routes import NO_RELEASE, NO_VERSION, Route, routes
 from services.gateway.sessions import Load
 from services.gateway.table import Entry, Table, build_entries
-from services.gateway.version_loader import MemoryUse, VersionLoader
 
 TraceOf = Callable[[str, str], str]
 EXPLAIN_SECONDS = 0.05

@@ -26,12 +26,12 @@ from services.gateway.batching import Batching
 from services.gateway.failures import FAILURES, Failure, Failures
 from services.gateway.forward import Answer, Forward, prepared
 from services.gateway.forward_queue import MAX_WAITING, MAX_WAITING_SECONDS, DeadlinePassed, QueueFull, Ticket
-from services.gateway.load_on_demand import Asleep, LoadOnDemand, Loads, NothingSleeps, not_loaded
-from services.gateway.load_waits import NotLoaded
+from services.gateway.loading.on_demand import Asleep, LoadOnDemand, Loads, NothingSleeps, not_loaded
+from services.gateway.loading.waits import NotLoaded
 from services.gateway.pace import size_class
 from services.gateway.parameters import timeout_seconds
 from services.gateway.pending import Pending, cancelled
-from services.gateway.prediction_log import PredictionLog
+from services.gateway.prediction_log.log import PredictionLog
 from services.gateway.prediction_metrics import BAD, CANCELLED, DEADLINE, ERROR, OK, QUEUE_FULL
 from services.gateway.promise import Promise
 from services.gateway.repository import PLATFORM, Repository

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from headgate.runtime.observability.metrics import Reading
+from services.gateway.loading.version_loader import MemoryUse
 from services.gateway.table import Table
-from services.gateway.version_loader import MemoryUse
 
 VERSIONS, STABLE_ONLY, SINCE_POLL = "headgate_versions_loaded", "headgate_stable_only", "headgate_log_heard_seconds"
 WAITING = "headgate_predictions_waiting"

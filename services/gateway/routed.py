@@ -8,7 +8,7 @@ from types import MappingProxyType
 from headgate.artifacts.layout import MODEL_FILE
 from headgate.v1 import edge_service_pb2 as edge
 from headgate.v1 import facts_pb2 as facts
-from services.gateway.eviction import VersionKey
+from services.gateway.loading.eviction import VersionKey
 from services.gateway.routes import Route
 
 NOTHING: Mapping[VersionKey, str] = MappingProxyType({})

@@ -9,7 +9,7 @@ from headgate.lifecycle.artifact_setting import require_store
 from headgate.lifecycle.authentication_setting import AuthenticatedSettings
 from headgate.lifecycle.service_parts import replica_name
 from headgate.runtime.settings import ABOVE_ZERO, CHECK, HOST
-from services.gateway.prediction_sampling import MAX_CONTENT_BYTES, models_of, rates_of, require_rate
+from services.gateway.prediction_log.sampling import MAX_CONTENT_BYTES, models_of, rates_of, require_rate
 
 
 def _require_environment(name: str) -> None:

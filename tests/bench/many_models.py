@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headgate.artifacts.layout import MODEL_FILE
 from headgate.v1 import facts_pb2 as facts
-from services.gateway.eviction import session_bytes
+from services.gateway.loading.eviction import session_bytes
 from services.gateway.memory import return_to_system
 from tests.bench import processes
 from tests.bench.rest_material import WIDTH, network

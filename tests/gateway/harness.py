@@ -22,7 +22,7 @@ from services.gateway.batching import Batching
 from services.gateway.evidence import EvidenceCounters
 from services.gateway.follower import Follower
 from services.gateway.inference import Inference
-from services.gateway.onnx_loading import load_onnx
+from services.gateway.loading.onnx_loading import load_onnx
 from services.gateway.pace import Pace
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.routing_key import KeyPlaces

@@ -14,7 +14,7 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.batching import MIN_SECONDS, Batching, run_together
 from services.gateway.forward import prepared
-from services.gateway.onnx_loading import load_onnx
+from services.gateway.loading.onnx_loading import load_onnx
 from services.gateway.pace import size_class
 from services.gateway.request import request_of
 from services.gateway.routes import Route

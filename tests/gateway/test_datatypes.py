@@ -7,8 +7,8 @@ import pytest
 
 from headgate.artifacts import bfloat16
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from services.gateway.loading.trial import Trial
 from services.gateway.tensors import CONTENTS_FIELDS, NUMPY_TYPES
-from services.gateway.trial import Trial
 from tests.gateway import networks
 from tests.gateway.harness import running_gateway
 

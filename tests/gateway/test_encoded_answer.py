@@ -9,7 +9,7 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.encoded_answer import encoded
 from services.gateway.forward import MAX_HEADS, prepared
-from services.gateway.onnx_loading import load_onnx
+from services.gateway.loading.onnx_loading import load_onnx
 from services.gateway.request import Request, Signature
 from services.gateway.routes import Route
 from services.gateway.routing import Routing

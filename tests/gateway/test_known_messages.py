@@ -12,7 +12,7 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.forward import prepared
 from services.gateway.known_messages import MAX_KNOWN, MAX_SIGNATURE_BYTES, KnownMessages
-from services.gateway.onnx_loading import load_onnx
+from services.gateway.loading.onnx_loading import load_onnx
 from services.gateway.request import Request
 from services.gateway.routes import Route
 from services.gateway.routing import Routing

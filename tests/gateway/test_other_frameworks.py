@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headgate.artifacts.layout import EXAMPLE_ROW
-from services.gateway.onnx_loading import load_onnx
+from services.gateway.loading.onnx_loading import load_onnx
 from services.gateway.sessions import ModelUnusable
 from services.gateway.tensors import TensorSpec
 from tests.artifacts.graph_material import tokenizer, tree

@@ -24,12 +24,12 @@ from headgate.runtime.observability.metric import GATEWAY
 from headgate.runtime.observability.metrics import Metrics
 from headgate.telemetry.predictions import newest
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.gateway import prediction_log
 from services.gateway.assignment import hash_key
 from services.gateway.forward import Forward
-from services.gateway.prediction_log import PredictionLog
-from services.gateway.prediction_record import Recording, Taken, record_of
-from services.gateway.prediction_sampling import Allowance, Sampling, is_sampled, models_of, rates_of, salt_of
+from services.gateway.prediction_log import log as prediction_log
+from services.gateway.prediction_log.log import PredictionLog
+from services.gateway.prediction_log.record import Recording, Taken, record_of
+from services.gateway.prediction_log.sampling import Allowance, Sampling, is_sampled, models_of, rates_of, salt_of
 from services.gateway.request import request_of
 from tests.metrics.exposed import text_of
 from tests.waiting import PATIENCE_SECONDS

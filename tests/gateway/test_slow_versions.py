@@ -12,7 +12,7 @@ from grpc_status import rpc_status
 from headgate.runtime.observability.metrics import Reading
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.forward_queue import MAX_WAITING
-from services.gateway.onnx_loading import load_onnx
+from services.gateway.loading.onnx_loading import load_onnx
 from services.gateway.pace import SLOW_SECONDS
 from services.gateway.readings import WAITING, readings
 from tests.gateway import networks

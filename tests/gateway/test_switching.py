@@ -7,7 +7,7 @@ import pytest
 
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
-from services.gateway.eviction import SESSION_BYTES
+from services.gateway.loading.eviction import SESSION_BYTES
 from tests.gateway import networks
 from tests.gateway.harness import answer, canary, infer_request, running_gateway, until
 from tests.waiting import PATIENCE_SECONDS

@@ -15,11 +15,11 @@ from services.gateway import readings
 from services.gateway.edge.device import Device, Identity
 from services.gateway.edge.local_callers import local_callers
 from services.gateway.edge.settings import Settings, addresses_of, models_of
+from services.gateway.loading.trial import Trials
 from services.gateway.resident import give_back
 from services.gateway.rest.server import RestServer
 from services.gateway.server import InferenceServer
 from services.gateway.servicer import InferenceServicer
-from services.gateway.trial import Trials
 
 logger = logging.getLogger(__name__)
 

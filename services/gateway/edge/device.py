@@ -22,10 +22,10 @@ from services.gateway.edge.ledger import Ledger, ledger_of
 from services.gateway.edge.link import Link, LinkDown
 from services.gateway.edge.sealed_file import write_sealed
 from services.gateway.evidence import EvidenceCounters
-from services.gateway.first_load import loader_at_first_load
 from services.gateway.fleet.claims import REFUSED, TRY_LATER
 from services.gateway.fleet.servicer import MAX_TOTALS
 from services.gateway.inference import Inference
+from services.gateway.loading.first_load import loader_at_first_load
 from services.gateway.prediction_metrics import PredictionMetrics
 
 logger = logging.getLogger(__name__)

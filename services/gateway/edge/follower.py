@@ -17,16 +17,16 @@ from services.gateway.assignment import hash_key
 from services.gateway.edge.blob_folder import BlobFolder
 from services.gateway.edge.sealed_file import read_sealed, write_sealed
 from services.gateway.edge.serving import next_served
-from services.gateway.eviction import Role, VersionKey
 from services.gateway.evidence import EvidenceCounters
-from services.gateway.loading import Wanted, wanted_version
+from services.gateway.loading.eviction import Role, VersionKey
+from services.gateway.loading.next_load import Wanted, wanted_version
+from services.gateway.loading.version_loader import NOT_REACHED, MemoryUse, VersionLoader
 from services.gateway.memory import bytes_for_versions
 from services.gateway.prediction_metrics import PredictionMetrics
 from services.gateway.routed import artifacts_of, files_needed, route_of, withheld_of
 from services.gateway.routes import NO_EPOCH, NO_RELEASE, NO_VERSION
 from services.gateway.sessions import Load
 from services.gateway.table import Entry, Table, build_entries
-from services.gateway.version_loader import NOT_REACHED, MemoryUse, VersionLoader
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Container, Mapping
 
 from headgate.v1 import edge_service_pb2 as edge
-from services.gateway.eviction import VersionKey
+from services.gateway.loading.eviction import VersionKey
 from services.gateway.routed import route_of
 from services.gateway.routes import NO_VERSION
 

@@ -19,8 +19,8 @@ from headgate.artifacts.findings import FINDINGS
 from headgate.artifacts.plots.by_task import PLOTS_OF
 from headgate.artifacts.row_file import rows_from_bytes
 from headgate.artifacts.rows_apart import shown_in
+from services.gateway.loading.onnx_loading import load_onnx
 from services.gateway.onnx_errors import MODEL_ERRORS
-from services.gateway.onnx_loading import load_onnx
 from services.trainer.child.built import build_artifact
 from services.trainer.child.failure import ExportFailure, TrainingFailure
 from services.trainer.job import Job

@@ -21,8 +21,8 @@ from services.evaluator.inference import load, predict
 from services.evaluator.metrics.measure import Options
 from services.evaluator.score import read_rows, score_on
 from services.gateway.categories import unknown_category
+from services.gateway.loading.onnx_loading import load_onnx
 from services.gateway.onnx_errors import MODEL_ERRORS
-from services.gateway.onnx_loading import load_onnx
 from services.gateway.sessions import LoadedVersion
 from services.trainer.job import ARTIFACT_DIRECTORY
 from tests.late import Late

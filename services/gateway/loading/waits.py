@@ -5,7 +5,7 @@ import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from services.gateway.eviction import VersionKey
+from services.gateway.loading.eviction import VersionKey
 from services.gateway.sessions import LoadedVersion
 
 WAIT_SECONDS = 10.0

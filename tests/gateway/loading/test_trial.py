@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.gateway import trial as trial_module
+from services.gateway.loading import trial as trial_module
+from services.gateway.loading.trial import Trial
 from services.gateway.sessions import ModelUnusable
-from services.gateway.trial import Trial
 from tests.gateway import networks
 
 

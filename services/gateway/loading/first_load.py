@@ -19,7 +19,7 @@ def loader_at_first_load(
     def made() -> Load:
         # Imported late: they take 40 MiB, and a gateway without a version needs none of it.
         from headgate.artifacts.keys import load_trusted
-        from services.gateway.onnx_loading import loader
+        from services.gateway.loading.onnx_loading import loader
 
         return loader(store, lambda: load_trusted(keys), trial, processes, batches)
 

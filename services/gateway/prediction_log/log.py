@@ -18,8 +18,8 @@ from headgate.runtime.observability.metrics import Metrics
 from headgate.telemetry.predictions import message_of
 from services.gateway.assignment import HASH_BITS, hash_key
 from services.gateway.forward import Answer
-from services.gateway.prediction_record import Recording, Taken, record_of, taken_from
-from services.gateway.prediction_sampling import Allowance, Sampling, is_sampled, salt_of
+from services.gateway.prediction_log.record import Recording, Taken, record_of, taken_from
+from services.gateway.prediction_log.sampling import Allowance, Sampling, is_sampled, salt_of
 
 MAX_WAITING = 512
 """Predictions that wait to be written. One more is dropped."""

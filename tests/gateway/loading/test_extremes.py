@@ -1,6 +1,6 @@
 import numpy as np
 
-from services.gateway.extremes import MAX_UNIFORM, MIXED, ROWS, extreme_inputs
+from services.gateway.loading.extremes import MAX_UNIFORM, MIXED, ROWS, extreme_inputs
 from services.gateway.tensors import NUMPY_TYPES, TensorSpec
 
 LOWEST = np.iinfo(np.int64).min

@@ -8,8 +8,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from headgate.artifacts.layout import MODEL_FILE
 from headgate.v1 import facts_pb2 as facts
-from services.gateway.eviction import RECENT_SECONDS, SESSION_BYTES, Held, Role, giving_way
-from services.gateway.loading import LoadAttempts, LoadNow, Ready, Refuse, Rest, Sleep, State, next_step, wanted_version
+from services.gateway.loading.eviction import RECENT_SECONDS, SESSION_BYTES, Held, Role, giving_way
+from services.gateway.loading.next_load import (
+    LoadAttempts,
+    LoadNow,
+    Ready,
+    Refuse,
+    Rest,
+    Sleep,
+    State,
+    next_step,
+    wanted_version,
+)
 
 NOW = 1_000.0
 LONG_AGO = NOW - RECENT_SECONDS - 1

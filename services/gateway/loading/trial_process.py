@@ -11,11 +11,11 @@ import sys
 from contextlib import suppress
 
 from headgate.runtime.parent import end_first_for_memory, end_with_parent
-from services.gateway.extremes import extreme_inputs
+from services.gateway.loading.extremes import extreme_inputs
+from services.gateway.loading.onnx_loading import load_onnx
+from services.gateway.loading.trial import LENGTH
 from services.gateway.onnx_errors import MODEL_ERRORS
-from services.gateway.onnx_loading import load_onnx
 from services.gateway.sessions import LoadedVersion
-from services.gateway.trial import LENGTH
 
 MAX_ERROR_CHARACTERS = 500
 

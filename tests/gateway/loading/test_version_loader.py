@@ -10,12 +10,13 @@ from headgate.artifacts.manifest import ArtifactUntrusted, seal
 from headgate.artifacts.rows_apart import record
 from headgate.artifacts.store import open_store
 from headgate.v1 import facts_pb2 as facts
-from services.gateway import loading, onnx_loading
-from services.gateway.eviction import Role
-from services.gateway.loading import wanted_version
-from services.gateway.onnx_loading import loader
+from services.gateway.loading import next_load as loading
+from services.gateway.loading import onnx_loading
+from services.gateway.loading.eviction import Role
+from services.gateway.loading.next_load import wanted_version
+from services.gateway.loading.onnx_loading import loader
+from services.gateway.loading.version_loader import VersionLoader, why_it_failed
 from services.gateway.sessions import LoadedVersion, ModelUnusable
-from services.gateway.version_loader import VersionLoader, why_it_failed
 from tests.gateway import networks
 from tests.gateway.harness import until
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from headgate.artifacts.layout import MODEL_FILE
 from headgate.v1 import facts_pb2 as facts
-from services.gateway.eviction import Held, Role, VersionKey, giving_way, session_bytes
+from services.gateway.loading.eviction import Held, Role, VersionKey, giving_way, session_bytes
 from services.gateway.sessions import LoadedVersion
 
 ATTEMPTS_BEFORE_FAILURE = 3

@@ -17,6 +17,7 @@ TRIAL_SECONDS = 120.0
 """How long a model may take to load and to answer its warm-up call."""
 EXTREMES_SECONDS = 5.0
 """How long a model is run on extreme values. What it has survived until then is enough."""
+TRIAL_PROCESS = "services.gateway.loading.trial_process"
 IDLE_SECONDS = 20.0
 """The side process ends after this time without a model, so that it does not hold memory for nothing."""
 END_SECONDS = 1.0
@@ -105,7 +106,7 @@ class Trial:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.close()
-        command = [sys.executable, "-P", "-m", "services.gateway.trial_process", str(os.getpid()), str(IDLE_SECONDS)]
+        command = [sys.executable, "-P", "-m", TRIAL_PROCESS, str(os.getpid()), str(IDLE_SECONDS)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
         )

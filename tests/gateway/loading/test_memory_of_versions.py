@@ -11,8 +11,9 @@ from grpc_status import rpc_status
 from headgate.artifacts.layout import MODEL_FILE
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import facts_pb2 as facts
-from services.gateway import load_waits, loading
-from services.gateway.eviction import SESSION_BYTES, session_bytes
+from services.gateway.loading import next_load as loading
+from services.gateway.loading import waits as load_waits
+from services.gateway.loading.eviction import SESSION_BYTES, session_bytes
 from tests.gateway import networks
 from tests.gateway.harness import Gate, answer, canary, infer_request, running_gateway, until
 from tests.gateway.rest.serving import RestHarness

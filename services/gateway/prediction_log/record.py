@@ -16,7 +16,7 @@ from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.v1 import predictions_pb2 as predictions
 from headgate.v1 import telemetry_pb2 as telemetry
 from services.gateway.forward import Answer
-from services.gateway.prediction_sampling import ALL
+from services.gateway.prediction_log.sampling import ALL
 from services.gateway.tensors import BYTES_LENGTH_PREFIX, CONTENTS_FIELDS, NUMPY_TYPES
 
 OVERHEAD_BYTES = 1_000

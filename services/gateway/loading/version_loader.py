@@ -9,10 +9,21 @@ from functools import partial
 from typing import NamedTuple, assert_never
 
 from headgate.artifacts.blobs import StoreUnavailable
-from services.gateway.eviction import VersionKey
-from services.gateway.held_memory import HeldMemory
-from services.gateway.load_waits import LoadWait, LoadWaits
-from services.gateway.loading import LoadAttempts, LoadNow, Ready, Refuse, Rest, Sleep, State, Step, Wanted, next_step
+from services.gateway.loading.eviction import VersionKey
+from services.gateway.loading.held_memory import HeldMemory
+from services.gateway.loading.next_load import (
+    LoadAttempts,
+    LoadNow,
+    Ready,
+    Refuse,
+    Rest,
+    Sleep,
+    State,
+    Step,
+    Wanted,
+    next_step,
+)
+from services.gateway.loading.waits import LoadWait, LoadWaits
 from services.gateway.memory import return_to_system
 from services.gateway.sessions import Load, LoadedVersion
 

@@ -11,7 +11,7 @@ from typing import NoReturn, Protocol
 import grpc
 
 from headgate.runtime.errors import RpcRefused
-from services.gateway.load_waits import MAX_WAITING, RETRY_SECONDS, LoadWait, NotLoaded, TooManyWait
+from services.gateway.loading.waits import MAX_WAITING, RETRY_SECONDS, LoadWait, NotLoaded, TooManyWait
 from services.gateway.pending import Pending, cancelled
 from services.gateway.prediction_metrics import CANCELLED, DEADLINE, NOT_LOADED, QUEUE_FULL
 from services.gateway.routing import Routing

@@ -1,0 +1,1 @@
+"""The sample of predictions that a gateway writes to headgate.predictions."""

@@ -174,7 +174,7 @@ RUN_ELSEWHERE: dict[str, tuple[str, str]] = {
         "tests/cli/test_up.py",
         '"curl -K .headgate/keys/curl {rest}/v2"',
     ),
-    'curl -H "Authorization: Bearer $(cat .headgate/token)" https://gateway.example.com:7405/v2/models/fraud': (
+    "curl -H @token.header https://gateway.example.com:7405/v2/models/fraud": (
         "tests/gateway/test_access.py",
         "asked(rest, method, bearer(token()))",
     ),

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.domain import known_tokens
 from headgate.domain.credentials import as_it_may_be_kept, hides_nothing, without_credentials
 from headgate.domain.known_tokens import without_tokens
 from headgate.domain.repository import broken_rule
@@ -50,6 +51,16 @@ def test_a_known_token_is_masked_and_nothing_else(secret: str, frame: str) -> No
     assert without_credentials(text) == masked
     assert without_credentials(masked) == masked
     assert hides_nothing(as_it_may_be_kept(text))
+
+
+@given(st.from_regex(known_tokens._TOKEN, fullmatch=True))
+def test_every_form_of_a_token_is_masked(token: str) -> None:
+    assert without_tokens(token) == "***"
+
+
+@pytest.mark.parametrize("host", ["HOOKS.slack.com", "hoo\u212as.\u017flack.com"])
+def test_the_address_of_a_hook_is_known_in_any_letters(host: str) -> None:
+    assert without_tokens(f"https://{host}/services/T0/B0/{LETTERS}") == f"https://{host}/services/***"
 
 
 @pytest.mark.parametrize("text", HARMLESS)

@@ -112,7 +112,9 @@ def as_addresses_are_read(text: str) -> str:
         text = "".join(shown)
     for _ in range(MAX_UNESCAPES if "%" in text else 0):
         text = unquote(_ESCAPED_SPACE.sub("_", text))
-    return _SLASHES.sub(r"\1//", _BACKSLASHES.sub("/", text))
+    if "\\" in text:
+        text = _BACKSLASHES.sub("/", text)
+    return _SLASHES.sub(r"\1//", text) if ":" in text else text
 
 
 def _masked(found: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ import grpc
 
 from headgate.domain.names import environment_stream, model_stream, release_name
 from headgate.domain.release import is_active
-from headgate.runtime.rpc.access_check import sight_in
+from headgate.runtime.rpc.access_check import visibility_in
 from headgate.runtime.rpc.names import bad_field, checked_name, environment_in, model_in, release_in
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
@@ -51,7 +51,7 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     def ListReleases(
         self, request: release_service.ListReleasesRequest, context: grpc.ServicerContext
     ) -> release_service.ListReleasesResponse:
-        page = self._search.in_parent(Kind.RELEASE, request, sight_in(context))
+        page = self._search.in_parent(Kind.RELEASE, request, visibility_in(context))
         return release_service.ListReleasesResponse(releases=page.matches, next_page_token=page.token, read=page.mark)
 
     def WatchRelease(

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from headgate.access.sight import Sight
+from headgate.access.visibility import Visibility
 from headgate.domain.refusal import INVALID
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.names import model_in
@@ -52,8 +52,8 @@ class Search:
         self._view = view
         self._count = count
 
-    def models(self, request: registry_service.ListModelsRequest, sight: Sight) -> Page:
-        """Models in sight, by filter and order. Raises RpcRefused."""
+    def models(self, request: registry_service.ListModelsRequest, visibility: Visibility) -> Page:
+        """Visible models, by filter and order. Raises RpcRefused."""
         return self._find(
             query_of(
                 Kind.MODEL,
@@ -62,11 +62,11 @@ class Search:
                 page_size=request.page_size,
                 page_token=request.page_token,
             ),
-            sight,
+            visibility,
         )
 
-    def in_parent(self, kind: Kind, request: Any, sight: Sight) -> Page:
-        """Versions or releases of one model, or of all in sight, by filter and order. Raises RpcRefused."""
+    def in_parent(self, kind: Kind, request: Any, visibility: Visibility) -> Page:
+        """Versions or releases of one model, or of all visible ones, by filter and order. Raises RpcRefused."""
         query = self.scoped(
             kind,
             request.parent,
@@ -75,7 +75,7 @@ class Search:
             page_size=request.page_size,
             page_token=request.page_token,
         )
-        return self._find(query, sight)
+        return self._find(query, visibility)
 
     def scoped(self, kind: Kind, parent: str, **query: Any) -> Query:
         """The query for models/{model}, which must exist, or for models/-, which is all models. Raises RpcRefused."""
@@ -85,18 +85,18 @@ class Search:
                 self._requests.model(model, "parent")
         return query_of(kind, model=model, **query)
 
-    def _find(self, query: Query, sight: Sight) -> Page:
+    def _find(self, query: Query, visibility: Visibility) -> Page:
         fold = self._requests.fold
         with fold.lock:
             accepted = dict(fold.accepted)
         # Within one model, the fold finds a page sooner than a request reaches Redis. The view knows no callers.
-        view = self._view if not query.model and sight.is_whole else None
+        view = self._view if not query.model and visibility.is_whole else None
         from_view = view.find(query, accepted) if view is not None else None
         self._count("fold" if from_view is None else "view")
         if from_view is not None:
             return _page(query, _within_page_bytes(query, from_view[0]), resources.READ_SOURCE_VIEW, from_view[1])
         with fold.lock:
-            answer = _within_page_bytes(query, self._indexed.find(query, sight))
+            answer = _within_page_bytes(query, self._indexed.find(query, visibility))
             copied = Answer([copy_of(resource) for resource in answer.resources], answer.next)
             return _page(query, copied, resources.READ_SOURCE_FOLD, fold.accepted)
 

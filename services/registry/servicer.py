@@ -7,7 +7,7 @@ import grpc
 
 from headgate.domain.names import model_stream, split_alias, version_name
 from headgate.lifecycle.digest import fold_digest
-from headgate.runtime.rpc.access_check import readable_in, sight_in
+from headgate.runtime.rpc.access_check import readable_in, visibility_in
 from headgate.runtime.rpc.names import checked_model, model_in, version_in
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
@@ -48,7 +48,7 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def ListModels(
         self, request: registry_service.ListModelsRequest, context: grpc.ServicerContext
     ) -> registry_service.ListModelsResponse:
-        page = self._search.models(request, sight_in(context))
+        page = self._search.models(request, visibility_in(context))
         return registry_service.ListModelsResponse(models=page.matches, next_page_token=page.token, read=page.mark)
 
     def WatchModels(
@@ -103,7 +103,7 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def ListVersions(
         self, request: registry_service.ListVersionsRequest, context: grpc.ServicerContext
     ) -> registry_service.ListVersionsResponse:
-        page = self._search.in_parent(Kind.VERSION, request, sight_in(context))
+        page = self._search.in_parent(Kind.VERSION, request, visibility_in(context))
         return registry_service.ListVersionsResponse(versions=page.matches, next_page_token=page.token, read=page.mark)
 
     def WatchVersions(

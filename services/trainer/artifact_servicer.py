@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import grpc
 
 from headgate.lifecycle.follower import LifecycleFold
-from headgate.runtime.rpc.access_check import readable_in, sight_in
+from headgate.runtime.rpc.access_check import readable_in, visibility_in
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from headgate.watchdog import Watchdog
@@ -30,7 +30,7 @@ class ArtifactServicer(worker_services_grpc.ArtifactServiceServicer):
         self._silence_seconds = silence_seconds
 
     def GetBlob(self, request: worker_services.GetBlobRequest, context: grpc.ServicerContext) -> worker_services.Blob:
-        if not sight_in(context).is_whole and not self._names(request.sha256, readable_in(context)):
+        if not visibility_in(context).is_whole and not self._names(request.sha256, readable_in(context)):
             raise no_blob(request.sha256)
         return self._uploads.find(request.sha256)
 

@@ -1,4 +1,4 @@
-"""Every generated module is imported under one name, so that all files read alike."""
+"""Every generated module is imported under one name, and no name is a single letter, so that all files read alike."""
 
 import ast
 from collections.abc import Iterator
@@ -27,6 +27,12 @@ NAMES = {
     "headgate.inference.grpc_predict_v2_pb2_grpc": "inference_grpc",
 }
 """Generated module -> the name under which it is imported."""
+
+LETTERS = {
+    "libs/headgate/artifacts/plots/": {"x", "y"},
+    "services/evaluator/metrics/binomial.py": {"a", "b", "c", "d", "n", "x"},
+}
+"""Where a single letter is the field's own name: axes, and a formula as its source has it."""
 
 GENERATED = ("libs/headgate/v1/", "libs/headgate/inference/")
 
@@ -61,3 +67,37 @@ def test_every_generated_module_has_its_name() -> None:
     }
     without_services = {module for module in made if module.endswith("_grpc") and module not in NAMES}
     assert made - without_services == set(NAMES)
+
+
+def letters(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The line and the name of each single letter that outlives one expression. A type variable may be one."""
+    within = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, within) or _is_type_variable(node):
+            continue
+        found = node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else ""
+        found = node.arg if isinstance(node, ast.arg) else found
+        found = node.asname or "" if isinstance(node, ast.alias) else found
+        if len(found) == 1 and found != "_":
+            yield getattr(node, "lineno", 0), found
+        yield from letters(node)
+
+
+def _is_type_variable(node: ast.AST) -> bool:
+    return isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("TypeVar(")
+
+
+def test_no_name_is_a_single_letter() -> None:
+    found = [
+        f"{short(path)}:{line}: {name}"
+        for path in tracked()
+        if path.suffix == ".py" and short(path).startswith(("libs/", "services/")) and "_pb2" not in path.name
+        for line, name in letters(ast.parse(path.read_text()))
+        if not any(short(path).startswith(place) and name in allowed for place, allowed in LETTERS.items())
+    ]
+    assert found == []
+
+
+def test_a_single_letter_is_found() -> None:
+    text = "import headgate.v1.facts_pb2 as f\ndef g(k):\n    r = [x for x in k]\nT = TypeVar('T')"
+    assert list(letters(ast.parse(text))) == [(1, "f"), (2, "k"), (3, "r")]

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate.access.grants import Bound
-from headgate.access.sight import WHOLE, Sight
+from headgate.access.visibility import WHOLE, Visibility
 from headgate.domain import model
 from headgate.domain.fact import FIELD_OF
 from headgate.domain.state import ModelState
@@ -64,22 +64,22 @@ class Indexed:
         elif what == "release" and state is not None and not state.releases:
             self.fold(name, *built(count + 1), gate(count + 1), requested(1, count + 1), started(1), ready(1))
 
-    def pages(self, query: Query, sight: Sight = WHOLE) -> list[str]:
+    def pages(self, query: Query, visibility: Visibility = WHOLE) -> list[str]:
         seen: list[str] = []
         while True:
-            page = indexed.find(self.kinds[query.kind], query, sight)
+            page = indexed.find(self.kinds[query.kind], query, visibility)
             assert len(page.resources) <= query.size
-            assert page.next is None or self.in_sight(sight).keys() >= {page.next.id.partition("/")[0]}
+            assert page.next is None or self.visible(visibility).keys() >= {page.next.id.partition("/")[0]}
             seen += ids(page)
             if page.next is None:
                 return seen
             query = replace(query, after=page.next)
 
-    def in_sight(self, sight: Sight) -> dict[str, ModelState]:
-        return {name: state for name, state in self.models.items() if sight.sees(name, state.model.labels)}
+    def visible(self, visibility: Visibility) -> dict[str, ModelState]:
+        return {name: state for name, state in self.models.items() if visibility.shows(name, state.model.labels)}
 
-    def scanned(self, query: Query, sight: Sight = WHOLE) -> list[str]:
-        return ids(find(self.in_sight(sight), replace(query, size=1_000)))
+    def scanned(self, query: Query, visibility: Visibility = WHOLE) -> list[str]:
+        return ids(find(self.visible(visibility), replace(query, size=1_000)))
 
 
 VERSION_FILTERS = (
@@ -113,8 +113,8 @@ QUERIES = [
     ),
     *((Kind.MODEL, "", text, "latest_version desc") for text in ("", "latest_version > 1", "name = m1")),
 ]
-SIGHTS = tuple(
-    Sight(frozenset(map(Bound, allowed)), frozenset(map(Bound, denied)))
+VISIBILITIES = tuple(
+    Visibility(frozenset(map(Bound, allowed)), frozenset(map(Bound, denied)))
     for allowed, denied in (
         (["m1"], []),
         (["m0*"], []),
@@ -145,8 +145,8 @@ def test_indexes_answer_as_a_scan_does_after_any_history(
             size = data.draw(st.integers(1, 4))
             query = new_query(kind, model=scope, filter_text=text, order_by=order, page_size=size)
             assert state.pages(query) == state.scanned(query), query
-            sight = data.draw(st.sampled_from(SIGHTS))
-            assert state.pages(query, sight) == state.scanned(query, sight), (query, sight)
+            visibility = data.draw(st.sampled_from(VISIBILITIES))
+            assert state.pages(query, visibility) == state.scanned(query, visibility), (query, visibility)
 
 
 class Counting(KindIndex):
@@ -208,22 +208,22 @@ def test_a_page_continues_at_its_place_while_versions_are_created() -> None:
 
 @pytest.mark.parametrize("order", ["", "update_time", "name desc", "metrics.auc"])
 def test_a_page_in_sight_reads_nothing_of_the_models_of_others(order: str) -> None:
-    index, sight = _versions(300, others=("other.a", "other.b")), Sight(frozenset({Bound("default.*")}))
+    index, visibility = _versions(300, others=("other.a", "other.b")), Visibility(frozenset({Bound("default.*")}))
     query = new_query(Kind.VERSION, order_by=order, page_size=10)
-    indexed.find(index, query, sight)
+    indexed.find(index, query, visibility)
     index.read = 0
-    page = indexed.find(index, query, sight)
+    page = indexed.find(index, query, visibility)
     assert all(resource.name.startswith("models/fraud/") for resource in page.resources)
     assert index.read <= 2 * (query.size + 2)
 
 
 def test_sights_are_bounded_and_the_one_used_least_recently_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kind_index, "MAX_SIGHTS", 3)
+    monkeypatch.setattr(kind_index, "MAX_VISIBILITIES", 3)
     index, query = _versions(40, others=("other.a",)), new_query(Kind.VERSION, page_size=3)
     for _ in range(2):
         for number in range(5):
-            sight = Sight(frozenset({Bound("other.*"), Bound(f"nothing-{number}")}))
-            assert len(indexed.find(index, query, sight).resources) == 3
+            visibility = Visibility(frozenset({Bound("other.*"), Bound(f"nothing-{number}")}))
+            assert len(indexed.find(index, query, visibility).resources) == 3
 
 
 def _versions(count: int, others: tuple[str, ...] = ()) -> Counting:

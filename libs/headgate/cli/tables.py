@@ -144,9 +144,9 @@ def _parts(cell: str, room: int, is_whole: bool = False) -> Iterator[tuple[str, 
         if cell_len(block) <= room:
             yield block, GAP
             continue
-        for n, word in enumerate(block.split(" ")):
+        for number, word in enumerate(block.split(" ")):
             pieces = [word] if is_whole else _pieces(word, room)
-            yield from ((piece, " " if n else GAP) for piece in pieces)
+            yield from ((piece, " " if number else GAP) for piece in pieces)
 
 
 def _pieces(word: str, room: int) -> Iterator[str]:

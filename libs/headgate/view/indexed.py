@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
-from headgate.access.sight import WHOLE, Sight
+from headgate.access.visibility import WHOLE, Visibility
 from headgate.domain.state import ModelState
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import Record
@@ -52,13 +52,13 @@ class IndexedFold:
             self._fold.on_accepted(self._listen)
             add_all(self._kinds, self._fold.models)
 
-    def find(self, query: Query, sight: Sight = WHOLE) -> Answer:
-        """The page for the query, of the models in sight.
+    def find(self, query: Query, visibility: Visibility = WHOLE) -> Answer:
+        """The page for the query, of the visible models.
 
         The resources are the state's own, so copy them before you release the lock.
         """
         self._catch_up()
-        return find(self._kinds[query.kind], query, sight)
+        return find(self._kinds[query.kind], query, visibility)
 
     def _listen(self, _: Record, record: facts.LifecycleRecord) -> None:
         state = self._fold.streams[record.stream].state
@@ -90,17 +90,17 @@ def add_all(kinds: Mapping[Kind, KindIndex], models: Mapping[str, ModelState]) -
 
 
 def forget_labels(kinds: Mapping[Kind, KindIndex]) -> None:
-    """To be called when the labels of a model have changed: it may have come into sight, or left it."""
+    """To be called when the labels of a model have changed: it may have become visible, or hidden."""
     for index in kinds.values():
         index.forget_labels()
 
 
-def find(index: KindIndex, query: Query, sight: Sight = WHOLE) -> Answer:
-    """The page for the query from the indexes of its kind, of the models in sight.
+def find(index: KindIndex, query: Query, visibility: Visibility = WHOLE) -> Answer:
+    """The page for the query from the indexes of its kind, of the visible models.
 
-    Nothing of the answer depends on what is out of sight, its next key neither.
+    Nothing of the answer depends on hidden models, its next key neither.
     """
-    scope = _scope(index, query, sight)
+    scope = _scope(index, query, visibility)
     if scope is None:
         return Answer([], None)
     page: list[tuple[int, Resource]] = []
@@ -129,14 +129,14 @@ def _answer(index: KindIndex, query: Query, page: list[tuple[int, Resource]], la
 class _Scope(NamedTuple):
     """What the indexes know of a query: its model, None for all, and the resources of each equality in its filter.
 
-    `few` has the only places that can match, when the beginning of a text leaves few. `seen` has the models in sight,
+    `few` has the only places that can match, when the beginning of a text leaves few. `seen` has the visible models,
     and is None when all are.
     """
 
     model: int | None
     postings: list[Postings]
     few: Sequence[int] | None
-    sight: Sight
+    visibility: Visibility
     seen: Set[int] | None
 
     def has(self, place: int) -> bool:
@@ -144,20 +144,20 @@ class _Scope(NamedTuple):
         return self.model in (ALL, model) and (self.seen is None or model in self.seen)
 
 
-def _scope(index: KindIndex, query: Query, sight: Sight) -> _Scope | None:
+def _scope(index: KindIndex, query: Query, visibility: Visibility) -> _Scope | None:
     """The scope of a query; None when no resource can match."""
     names = {query.model} if query.model else set()
     equal = [each for each in query.filter.comparisons if _is_equality(each) and each.field.indexed]
     if query.kind is not Kind.MODEL:
         names.update(str(each.value) for each in equal if each.path == "model")
     postings = [index.terms.of(term_hash(each.path, each.value)) for each in equal if each.path != "model"]
-    seen = None if sight.is_whole else index.seen(sight)
+    seen = None if visibility.is_whole else index.seen(visibility)
     if not names:
-        return _Scope(ALL, postings, _few(index, query), sight, seen)
+        return _Scope(ALL, postings, _few(index, query), visibility, seen)
     model = index.model(names.pop())
     if names or model is None or (seen is not None and model not in seen):
         return None
-    return _Scope(model, postings, _few(index, query), sight, seen)
+    return _Scope(model, postings, _few(index, query), visibility, seen)
 
 
 def _few(index: KindIndex, query: Query) -> Sequence[int] | None:
@@ -182,7 +182,7 @@ def _walk(index: KindIndex, query: Query, scope: _Scope) -> Iterator[int]:
     if _is_narrow(index, query, scope.model, smallest):
         return _gathered(index, query, [place for place in smallest.places(scope.model) if scope.has(place)])
     if scope.model is ALL and scope.seen is not None:
-        ordering = index.ordering_in_sight(query.order.path, scope.sight)
+        ordering = index.visible_ordering(query.order.path, scope.visibility)
     else:
         ordering = index.ordering(query.order.path, scope.model)
     return ordering.walk(query.after, query.order.descending, _range(query))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
-from headgate.access.sight import Sight
+from headgate.access.visibility import Visibility
 from headgate.domain.state import ModelState
 from headgate.view.fields import FIELDS, Field, Kind, Resource, Type, Value, field_of, sort_value, term
 from headgate.view.ordering import Ordering
@@ -12,8 +12,8 @@ from headgate.view.touched import ResourceRef, resource_at
 
 MAX_ORDERS = 32
 """Orders of a kind that are kept sorted. The one that was used least recently gives way to a new one."""
-MAX_SIGHTS = 64
-"""Sights of a kind whose models are known, and orders that are kept sorted for them, in the same way."""
+MAX_VISIBILITIES = 64
+"""Visibilities of a kind whose models are known, and orders that are kept sorted for them, in the same way."""
 FIRST_ORDER = {Kind.MODEL: "name", Kind.VERSION: "create_time", Kind.RELEASE: "create_time"}
 """The default order over all models. It is sorted at the start, the others when they are first asked for."""
 
@@ -44,8 +44,8 @@ class KindIndex:
         self._shared: dict[tuple[Value | None, ...], Entries] = {}
         self._texts_seen: dict[int, Entries] = {}
         self._orders: dict[tuple[str, int | None], Sorted] = {}
-        self._seen: dict[Sight, set[int]] = {}
-        self._orders_in_sight: dict[tuple[str, Sight], Sorted] = {}
+        self._seen: dict[Visibility, set[int]] = {}
+        self._visible_orders: dict[tuple[str, Visibility], Sorted] = {}
         self._by_text: dict[str, Ordering] = {}
 
     def model(self, name: str) -> int | None:
@@ -85,8 +85,8 @@ class KindIndex:
         for (_, model), (ordering, field, key) in self._orders.items():
             if (is_new or not field.fixed) and model in (None, split_place(place)[0]):
                 ordering.put(place, sort_value(field, key, resource))
-        for (_, sight), (ordering, field, key) in self._orders_in_sight.items():
-            if (is_new or not field.fixed) and split_place(place)[0] in self._seen[sight]:
+        for (_, visibility), (ordering, field, key) in self._visible_orders.items():
+            if (is_new or not field.fixed) and split_place(place)[0] in self._seen[visibility]:
                 ordering.put(place, sort_value(field, key, resource))
         if is_new:
             for by_text in self._by_text.values():
@@ -96,33 +96,33 @@ class KindIndex:
         """The order of a field in one model, or with None in all models. The first call sorts it."""
         return _kept(self._orders, (path, model), MAX_ORDERS, lambda: self._sorted(path, self.every.places(model)))[0]
 
-    def ordering_in_sight(self, path: str, sight: Sight) -> Ordering:
-        """The order of a field in all models that are in sight. The first call sorts it."""
+    def visible_ordering(self, path: str, visibility: Visibility) -> Ordering:
+        """The order of a field in all visible models. The first call sorts it."""
 
         def sort() -> Sorted:
-            return self._sorted(path, [place for model in self.seen(sight) for place in self.every.places(model)])
+            return self._sorted(path, [place for model in self.seen(visibility) for place in self.every.places(model)])
 
-        return _kept(self._orders_in_sight, (path, sight), MAX_SIGHTS, sort)[0]
+        return _kept(self._visible_orders, (path, visibility), MAX_VISIBILITIES, sort)[0]
 
-    def seen(self, sight: Sight) -> set[int]:
-        """The numbers of the models that are in sight."""
-        if sight not in self._seen and len(self._seen) >= MAX_SIGHTS:
+    def seen(self, visibility: Visibility) -> set[int]:
+        """The numbers of the visible models."""
+        if visibility not in self._seen and len(self._seen) >= MAX_VISIBILITIES:
             self._forget(next(iter(self._seen)))
 
         def look() -> set[int]:
-            return {number for number, state in enumerate(self._states) if _sees(sight, state)}
+            return {number for number, state in enumerate(self._states) if _sees(visibility, state)}
 
-        return _kept(self._seen, sight, MAX_SIGHTS, look)
+        return _kept(self._seen, visibility, MAX_VISIBILITIES, look)
 
     def forget_labels(self) -> None:
-        """Forgets what sights see that look at labels."""
-        for sight in [each for each in self._seen if each.looks_at_labels]:
-            self._forget(sight)
+        """Forgets what depends on labels."""
+        for visibility in [each for each in self._seen if each.looks_at_labels]:
+            self._forget(visibility)
 
-    def _forget(self, sight: Sight) -> None:
-        del self._seen[sight]
-        for key in [key for key in self._orders_in_sight if key[1] == sight]:
-            del self._orders_in_sight[key]
+    def _forget(self, visibility: Visibility) -> None:
+        del self._seen[visibility]
+        for key in [key for key in self._visible_orders if key[1] == visibility]:
+            del self._visible_orders[key]
 
     def sorts_text(self, path: str) -> bool:
         """Whether resources can be found by the beginning of this field."""
@@ -151,8 +151,8 @@ class KindIndex:
         if number == len(self._states):
             self._states.append(state)
             self._words_seen.append([])
-            for sight, models in self._seen.items():
-                if _sees(sight, state):
+            for visibility, models in self._seen.items():
+                if _sees(visibility, state):
                     models.add(number)
         return number
 
@@ -190,8 +190,8 @@ class KindIndex:
                 self.terms.add(each, place)
 
 
-def _sees(sight: Sight, state: ModelState) -> bool:
-    return sight.sees(state.name, state.model.labels)
+def _sees(visibility: Visibility, state: ModelState) -> bool:
+    return visibility.shows(state.name, state.model.labels)
 
 
 def _kept(kept: dict[Key, Found], key: Key, most: int, find: Callable[[], Found]) -> Found:

@@ -6,8 +6,8 @@ from typing import Any
 
 import grpc
 
-from headgate.access.sight import WHOLE, Sight
 from headgate.access.table import Row, Scope, row_of
+from headgate.access.visibility import WHOLE, Visibility
 from headgate.runtime.rpc.call_check import CallCheck, Permission, Shown
 from headgate.runtime.rpc.headers import ACTOR, AUTHORIZATION
 from headgate.runtime.rpc.peer import peer_uris
@@ -78,10 +78,10 @@ def permission_of(context: Any) -> Permission | None:
     return found if isinstance(found, Permission) else None
 
 
-def sight_in(context: Any) -> Sight:
+def visibility_in(context: Any) -> Visibility:
     """Which models the caller sees now: all of them where callers need not prove who they are."""
     permission = permission_of(context)
-    return permission.sight() if permission else WHOLE
+    return permission.visibility() if permission else WHOLE
 
 
 def readable_in(context: Any) -> Callable[[str], bool]:

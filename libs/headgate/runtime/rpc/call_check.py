@@ -15,10 +15,10 @@ from headgate.access.decision import Reason, decide
 from headgate.access.grants import NONE, Grants, Target
 from headgate.access.held import held_roles
 from headgate.access.roles import Action
-from headgate.access.sight import Sight, sight_of
 from headgate.access.subject import Subject
 from headgate.access.table import Resource, Row, Scope
 from headgate.access.target import Facts, target_of, target_of_stream, target_within
+from headgate.access.visibility import Visibility, visibility_of
 from headgate.domain.printable import printable
 from headgate.log.port import LogUnavailable
 from headgate.runtime.authentication.authenticator import Authenticator
@@ -160,9 +160,9 @@ class Permission:
         """The roles that the caller holds for a model now."""
         return held_roles(self.subject, self._known.grants(), Target(model, NONE, self._known.labels(model)))
 
-    def sight(self) -> Sight:
+    def visibility(self) -> Visibility:
         """Which models the caller sees now."""
-        return sight_of(self.subject, self._known.grants(), self._row)
+        return visibility_of(self.subject, self._known.grants(), self._row)
 
     def reads(self, stream: str) -> bool:
         """Whether the caller may do this now with all that has this stream."""

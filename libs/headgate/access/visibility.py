@@ -9,37 +9,37 @@ from headgate.access.table import Row
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """The bounds of a caller's grants for one action. Equal sights see the same models, so callers share indexes."""
+class Visibility:
+    """The bounds of a caller's grants for one action. Equal ones show the same models, so callers share indexes."""
 
     allowed: frozenset[Bound]
     denied: frozenset[Bound] = frozenset()
 
     @property
     def is_whole(self) -> bool:
-        """Whether it sees all models, those too that nobody has made yet."""
+        """Whether it shows all models, those too that nobody has made yet."""
         return not self.denied and any(bound.is_all for bound in self.allowed)
 
     @property
     def looks_at_labels(self) -> bool:
-        """Whether a model may come into sight, or leave it, by a change of its labels."""
+        """Whether a change of its labels may make a model visible, or hide it."""
         return any(bound.is_label for bound in self.allowed | self.denied)
 
-    def sees(self, model: str, labels: Mapping[str, str]) -> bool:
-        """Whether the model is in sight."""
+    def shows(self, model: str, labels: Mapping[str, str]) -> bool:
+        """Whether it shows the model."""
         if any(bound.covers(model, labels) for bound in self.denied):
             return False
         return any(bound.covers(model, labels) for bound in self.allowed)
 
 
-WHOLE = Sight(frozenset({Bound(ALL)}))
-"""The sight of callers that need not prove who they are."""
+WHOLE = Visibility(frozenset({Bound(ALL)}))
+"""What callers see that need not prove who they are."""
 
 
-def sight_of(subject: Subject, grants: Grants, row: Row) -> Sight:
+def visibility_of(subject: Subject, grants: Grants, row: Row) -> Visibility:
     """What the subject sees by its grants of the row's action. A grant for an environment shows no models."""
     denies, allows = grants.remembered(subject)[row.bit]
-    return Sight(_bounds(allows), _bounds(denies))
+    return Visibility(_bounds(allows), _bounds(denies))
 
 
 def _bounds(grants: Iterable[Grant]) -> frozenset[Bound]:

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from headgate.access.decision import decide
 from headgate.access.grants import ALL, NONE, Bound, Grant, Grants, Target
-from headgate.access.sight import WHOLE, Sight, sight_of
 from headgate.access.subject import Subject
 from headgate.access.table import row_of
+from headgate.access.visibility import WHOLE, Visibility, visibility_of
 from tests.access.test_bounds import BOUNDS, LABELS, NAMES
 from tests.access.test_decision import GRANTS, SUBJECTS
 
@@ -26,20 +26,20 @@ def test_a_model_is_in_sight_exactly_when_it_may_be_read(
     subject: Subject, held: list, name: str, labels: dict[str, str]
 ):
     grants = Grants(held)
-    sight = sight_of(subject, grants, LIST)
+    visibility = visibility_of(subject, grants, LIST)
     may_read = decide(subject, grants, GET, Target(name, NONE, labels)) is None
-    assert sight.sees(name, labels) == may_read
-    assert may_read or not sight.is_whole
+    assert visibility.shows(name, labels) == may_read
+    assert may_read or not visibility.is_whole
 
 
 @given(SUBJECTS, HELD)
 def test_who_sees_something_may_list(subject: Subject, held: list[Grant]):
     grants = Grants(held)
-    sight = sight_of(subject, grants, LIST)
-    if any(sight.sees(name, {}) for name in ("a", "a.b", "b")):
+    visibility = visibility_of(subject, grants, LIST)
+    if any(visibility.shows(name, {}) for name in ("a", "a.b", "b")):
         assert decide(subject, grants, LIST, Target()) is None
 
 
 def test_equal_bounds_are_one_sight():
-    assert Sight(frozenset({Bound(ALL)})) == WHOLE
-    assert Sight(frozenset({Bound("a.*")})) != WHOLE
+    assert Visibility(frozenset({Bound(ALL)})) == WHOLE
+    assert Visibility(frozenset({Bound("a.*")})) != WHOLE

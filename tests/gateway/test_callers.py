@@ -1,4 +1,4 @@
-"""Tokens that a gateway has not seen before: verified beside the calls of all others, and not too many at once."""
+"""Tokens that a gateway has not seen before, verified beside the calls of all others; and its lines about refusals."""
 
 import grpc
 import pytest
@@ -39,3 +39,18 @@ def test_a_new_token_waits_for_a_provider_that_hangs_and_nobody_else_does(front,
         assert unknown.exception().code() is grpc.StatusCode.UNAUTHENTICATED
         gateway.infer(asked, metadata=bearer(token(jti="another")))
         rest.stop(2.0)
+
+
+@pytest.mark.parametrize("front", [GRPCIO, H2CORN])
+def test_a_refused_call_has_a_line_in_the_audit_log_with_who_sent_it_from_where(front, caplog):
+    with running_gateway({("fraud", 1): networks.affine(2.0)}, front=front, granted=Granted()) as gateway:
+        gateway.serve("fraud", live=1)
+        rest, header = RestHarness(gateway), bearer(token())
+        with pytest.raises(grpc.RpcError):
+            gateway.infer(infer_request([[1, 1, 1]]), metadata=header)
+        assert rest.infer(rows(1.0, 1.0, 1.0), authorization=header[0][1]).status == 403
+        rest.stop(2.0)
+    lines = [each for each in caplog.records if each.name == "headgate.audit"]
+    expected = (callers.MODEL_INFER, "no-grant", "ada@example.com", "jwt", True)
+    found = [(line.method, line.why, line.subject, line.how, "127.0.0.1:" in line.peer) for line in lines]
+    assert found == [expected, expected]

@@ -63,7 +63,7 @@ MEASUREMENTS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer facts and shorter slices")
+    parser.add_argument("--quick", action="store_true", help="fewer facts and shorter slices: about ten minutes")
     parser.add_argument("--docs", action="store_true", help="writes the table into docs/benchmarks.md too")
     parser.add_argument("--only", choices=MEASUREMENTS, action="append", help="runs this measurement; may be repeated")
     arguments = parser.parse_args()

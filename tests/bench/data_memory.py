@@ -14,7 +14,7 @@ import numpy as np
 
 from tests.bench.results import Results
 
-ROWS, QUICK_ROWS, FEW_ROWS = 500_000, 200_000, 5_000
+ROWS, QUICK_ROWS, FEW_ROWS = 500_000, 100_000, 5_000
 FEATURES = 50
 MOST_TIMES = 3.0
 KIB = 1024

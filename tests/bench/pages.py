@@ -31,27 +31,28 @@ from tests.bench.registry import (
 from tests.bench.registry_client import commit_of
 from tests.bench.results import Results
 
-COUNTS = (200, 10_000, 100_000)
 MLFLOW_COUNT = 10_000
 """MLflow is not measured with more: a page of 100,000 versions takes its server seconds."""
+COUNTS, QUICK_COUNTS = (200, MLFLOW_COUNT, 100_000), (200, MLFLOW_COUNT)
 PAGES = ("page", "second_page", "by_commit")
 
 
 def measure(results: Results, cache: Path, peer_python: Path, quick: bool) -> None:
     """Asks registries with few and with many versions in turns with MLflow."""
     results.versions["mlflow"] = mlflow_version(peer_python)
+    counts = QUICK_COUNTS if quick else COUNTS
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache)))
-        ours = {count: _registry(results, stack, folder, count) for count in COUNTS}
+        ours = {count: _registry(results, stack, folder, count) for count in counts}
         peers = start_mlflow(stack, folder, peer_python, MODELS[:1])
         for name in ("mlflow", "mlflow-fast"):
             _fill(folder / f"{name}.db", MLFLOW_COUNT)
         for call in PAGES:
             found = alternate(results, call, [*ours.values(), *peers], call, 1, *length(quick))
             p50 = {name: figures["p50 ms"] for name, figures in found.items()}
-            few = p50[ours[COUNTS[0]].name]
-            for count in COUNTS[1:]:
-                results.compare(f"{call}: at {count:,}, as soon as at {COUNTS[0]}", few / p50[ours[count].name], 0.7, 1)
+            few = p50[ours[counts[0]].name]
+            for count in counts[1:]:
+                results.compare(f"{call}: at {count:,}, as soon as at {counts[0]}", few / p50[ours[count].name], 0.7, 1)
             sooner = p50[peers[0].name] / p50[ours[MLFLOW_COUNT].name]
             results.compare(f"{call} at {MLFLOW_COUNT:,}, sooner than MLflow", sooner, 10, 10)
 

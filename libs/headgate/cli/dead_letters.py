@@ -13,7 +13,7 @@ from headgate.cli.dead_letter_page import as_data, show_page
 from headgate.cli.exit_codes import Exit
 from headgate.cli.printing import is_terminal, report, write_bytes
 from headgate.cli.render import Format, Output, Row, Wide, show_data, show_rows
-from headgate.cli.session import CommandFailed, session, usage
+from headgate.cli.session import Actor, CommandFailed, session, usage
 from headgate.cli.times import since_ms
 from headgate.dead_letters import settling
 from headgate.dead_letters.letters import Ledger, LetterId, State, Summary, find
@@ -37,9 +37,6 @@ Code = Annotated[str, typer.Option("--code", help="Only letters with this code, 
 Since = Annotated[str, typer.Option("--since", help="Only letters buried in the last 30s, 15m, 12h or 7d.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Letter ids, as `list` shows them: 3:17.")]
 All = Annotated[bool, typer.Option("--all", help="Every open letter.")]
-Actor = Annotated[
-    str, typer.Option(envvar="HEADGATE_ACTOR", help="Your name for the log; by default the logged-in user.")
-]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 

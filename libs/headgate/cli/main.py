@@ -40,7 +40,16 @@ from headgate.cli import (
 )
 from headgate.cli.exit_codes import Exit, code_of_call, code_of_file, code_of_log, table
 from headgate.cli.printing import report, show
-from headgate.cli.session import CLI_WAIT_SECONDS, CommandFailed, new_session, session, token_of, token_of_login, usage
+from headgate.cli.session import (
+    CLI_WAIT_SECONDS,
+    Actor,
+    CommandFailed,
+    new_session,
+    session,
+    token_of,
+    token_of_login,
+    usage,
+)
 from headgate.cli.times import wait_seconds
 from headgate.client.change_fields import ChangeFields
 from headgate.client.errors import failure
@@ -89,10 +98,7 @@ def options(
     deployer: Annotated[str, typer.Option(envvar="HEADGATE_DEPLOYER", help="host:port of the deployer.")] = "",
     log: Annotated[str, typer.Option(envvar="HEADGATE_LOG", help="The log: sqlite:///path or kafka://host:port.")] = "",
     log_wait_seconds: LogWait = CLI_WAIT_SECONDS,
-    actor: Annotated[
-        str,
-        typer.Option(envvar="HEADGATE_ACTOR", help="Your name for the log; by default the logged-in user."),
-    ] = "",
+    actor: Actor = "",
     request_id: Annotated[
         str, typer.Option(help="The id of a change. The same id again gets the first answer and changes nothing.")
     ] = "",

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -39,6 +39,10 @@ DEFAULT_PORTS: Mapping[str, int] = {
 """Where `headgate up` serves unless it is given another base port."""
 CLI_WAIT_SECONDS = 20.0
 """How long a command waits for a log that does not answer."""
+
+Actor = Annotated[
+    str, typer.Option(envvar="HEADGATE_ACTOR", help="Your name for the log; by default the logged-in user.")
+]
 
 
 class CommandFailed(Exception):

@@ -6,7 +6,7 @@ from headgate.domain import approvals
 from headgate.domain import policy as policies
 from headgate.domain.fact import EnvironmentFact
 from headgate.domain.names import NAME_RULE, environment_stream, is_name
-from headgate.domain.refusal import ALREADY_EXISTS, INVALID, NOT_FOUND, Refused, invalid, text_too_long
+from headgate.domain.refusal import ALREADY_EXISTS, INVALID, NOT_FOUND, USED_ONCE, Refused, invalid, text_too_long
 from headgate.domain.state import EnvironmentState
 from headgate.domain.words import time_text
 from headgate.v1 import commands_pb2 as commands
@@ -27,8 +27,7 @@ def decide(state: EnvironmentState, command: EnvironmentCommand, at_ms: int) -> 
     match command:
         case commands.CreateEnvironment():
             if state.exists:
-                rule = "a name can be used only once"
-                return Refused(ALREADY_EXISTS, rule, f"environment {state.name} exists", "environment")
+                return Refused(ALREADY_EXISTS, USED_ONCE, f"environment {state.name} exists", "environment")
             return facts.EnvironmentCreated(description=command.description)
         case commands.SetPolicy():
             return _set_policy(state, command)
@@ -100,11 +99,7 @@ def _declare(
     for freeze in state.environment.freezes:
         if freeze.freeze == command.freeze:
             same = (freeze.from_ms, freeze.until_ms) == (command.from_ms, command.until_ms)
-            return (
-                None
-                if same
-                else Refused(ALREADY_EXISTS, "a name can be used only once", f"freeze {freeze.freeze} exists")
-            )
+            return None if same else Refused(ALREADY_EXISTS, USED_ONCE, f"freeze {freeze.freeze} exists")
     if command.until_ms <= at_ms:
         return _wrong_end(command, ENDS_IN_THE_FUTURE)
     if not command.reason.strip():

@@ -15,7 +15,7 @@ from headgate.domain.names import (
     model_stream,
     version_name,
 )
-from headgate.domain.refusal import ALREADY_EXISTS, Refused, invalid, not_found, purged, text_too_long
+from headgate.domain.refusal import ALREADY_EXISTS, USED_ONCE, Refused, invalid, not_found, purged, text_too_long
 from headgate.domain.repository import bad_repository
 from headgate.domain.state import AccessState, EnvironmentState, IllegalFact, ModelState
 from headgate.domain.versions import is_purged
@@ -95,9 +95,7 @@ def _decide_model(
     match command:
         case commands.CreateModel():
             if state.exists:
-                return Refused(
-                    ALREADY_EXISTS, "a name can be used only once", f"{in_words(state.model.name)} exists", "model"
-                )
+                return Refused(ALREADY_EXISTS, USED_ONCE, f"{in_words(state.model.name)} exists", "model")
             return _created(command)
         case commands.DescribeModel():
             # An address of an older log may stay while the description changes.

@@ -18,6 +18,8 @@ PURGED = "purged"
 STALE = "stale-etag"
 REUSED = "request-id-reused"
 
+USED_ONCE = "a name can be used only once"
+"""The rule that the second model, environment or freeze of a name breaks."""
 MAX_SHOWN = 200
 """How many characters of a refused value the refusal shows."""
 

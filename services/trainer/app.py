@@ -26,7 +26,6 @@ from headgate.worker.parts import WorkerParts
 from services.trainer import due
 from services.trainer.artifact_servicer import ArtifactServicer
 from services.trainer.attempt.checkout import GitAccess
-from services.trainer.attempt.confinement import LEAST_VERSION, can_confine, landlock_version
 from services.trainer.attempt.remote_data import CACHE_FOLDER, DataAccess
 from services.trainer.attempt.scratch import clear_left_behind, clear_older_folders, scratch_of
 from services.trainer.attempt.tools import AttemptTools, Limits
@@ -35,6 +34,7 @@ from services.trainer.attempts import Attempts
 from services.trainer.bytecode import Bytecode
 from services.trainer.due import LEASE_MS, WORK, WorkerState
 from services.trainer.log_reading import LogReading
+from services.trainer.programs.confinement import LEAST_VERSION, can_confine, landlock_version
 from services.trainer.purging import Purging
 from services.trainer.service_metrics import TrainerMetrics
 from services.trainer.servicer import TrainerServicer

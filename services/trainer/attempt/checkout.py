@@ -12,9 +12,9 @@ from headgate.domain.repository import broken_rule
 from headgate.toml_tables import InvalidToml
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
-from services.trainer.attempt import processes
 from services.trainer.attempt.failure import AttemptFailed
-from services.trainer.attempt.workplace import foreign_environment
+from services.trainer.programs import processes
+from services.trainer.programs.workplace import foreign_environment
 
 GIT_SECONDS = 120.0
 MAX_CHECKOUT_BYTES = 2 * 1024**3

@@ -14,7 +14,7 @@ from headgate.downloads.source import Source
 from headgate.downloads.transfer import Ending, Patience, Wanted
 from headgate.downloads.web import Web
 from headgate.v1 import configuration_pb2 as configuration
-from services.trainer.attempt import processes
+from services.trainer.programs import processes
 
 MAX_DATA_BYTES = 8 * 1024**3
 """The largest data file."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from headgate.shared_files import try_lock
-from services.trainer.attempt.orphans import end_orphans
+from services.trainer.programs.orphans import end_orphans
 
 PREFIX = "attempt-"
 UNUSED_SECONDS = 24 * 3600.0

@@ -25,7 +25,6 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.worker.leases import Claim, heartbeat
-from services.trainer.attempt import processes
 from services.trainer.attempt.checkout import check_out, read_configuration
 from services.trainer.attempt.checkpoints import (
     Origin,
@@ -38,16 +37,12 @@ from services.trainer.attempt.data_files import verified_data
 from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.attempt.imported import fetch_upload
-from services.trainer.attempt.interpreter import TrainerPackages, link_packages, own_paths
-from services.trainer.attempt.launch import SIGNALLED
 from services.trainer.attempt.logs import FILES, end_of_log, keep_log
-from services.trainer.attempt.processes import LOG_TAIL_BYTES, Stopped, end_of
 from services.trainer.attempt.progress import Progress
 from services.trainer.attempt.provenance import provenance
 from services.trainer.attempt.remote_data import RemoteFiles
 from services.trainer.attempt.scratch import scratch_directory
 from services.trainer.attempt.tools import AttemptTools, Limits
-from services.trainer.attempt.workplace import workplace
 from services.trainer.attempts import Attempt
 from services.trainer.due import WORK, attempt_command
 from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, OWN_PATHS, PROGRESS, RESUME, START_LINE, Job, write_job
@@ -55,6 +50,11 @@ from services.trainer.packages.base import base_set
 from services.trainer.packages.imports import imported_packages
 from services.trainer.packages.lock import Lock, WrongLock
 from services.trainer.packages.locked import check_lock, find_lock, require_all
+from services.trainer.programs import processes
+from services.trainer.programs.interpreter import TrainerPackages, link_packages, own_paths
+from services.trainer.programs.launch import SIGNALLED
+from services.trainer.programs.processes import LOG_TAIL_BYTES, Stopped, end_of
+from services.trainer.programs.workplace import workplace
 
 MAX_REASON = 4096
 MAX_PLOT_BYTES = 4 << 20

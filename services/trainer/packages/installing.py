@@ -20,13 +20,13 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from headgate.runtime.uv_settings import pip_settings, uv_settings
-from services.trainer.attempt import processes
-from services.trainer.attempt.workplace import foreign_environment
 from services.trainer.packages.closure import Installed, unmet
 from services.trainer.packages.explanation import explained
 from services.trainer.packages.kept import size_of
 from services.trainer.packages.lock import Lock, WrongLock
 from services.trainer.packages.uv import uv_program
+from services.trainer.programs import processes
+from services.trainer.programs.workplace import foreign_environment
 
 PACKAGES = "packages"
 """The folder of an environment from which its code imports."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headgate.shared_files import is_same, try_lock
-from services.trainer.attempt.processes import POLL_SECONDS, Stopped
+from services.trainer.programs.processes import POLL_SECONDS, Stopped
 
 LOCK = ".lock"
 """Beside each environment. It holds the environment's size in bytes, and its time is that of the last use."""

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from services.trainer.attempt.interpreter import InstalledPackages
 from services.trainer.packages.base import TORCH, Base, base_set, misfits, provided
 from services.trainer.packages.imports import Import, missing
 from services.trainer.packages.installing import PACKAGES, Installing
@@ -21,6 +20,7 @@ from services.trainer.packages.lock import Lock, WrongLock, content_of
 from services.trainer.packages.requirements import COMPILE, FILE, parse_requirements
 from services.trainer.packages.uv_lock import FILE as UV_LOCK
 from services.trainer.packages.uv_lock import read_uv_lock
+from services.trainer.programs.interpreter import InstalledPackages
 
 logger = logging.getLogger(__name__)
 

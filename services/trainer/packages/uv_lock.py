@@ -13,8 +13,6 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from headgate.artifacts.store import digest
-from services.trainer.attempt import processes
-from services.trainer.attempt.workplace import foreign_environment
 from services.trainer.packages.lock import (
     Lock,
     Pin,
@@ -26,6 +24,8 @@ from services.trainer.packages.lock import (
 )
 from services.trainer.packages.requirements import logical_lines, pin_of
 from services.trainer.packages.uv import uv_program
+from services.trainer.programs import processes
+from services.trainer.programs.workplace import foreign_environment
 
 FILE = "uv.lock"
 PROJECT = "pyproject.toml"

@@ -14,8 +14,8 @@ from headgate.v1 import configuration_pb2 as configuration
 from services.trainer.attempt.checkout import GitAccess, cause_of, check_out, read_configuration
 from services.trainer.attempt.data_files import verified_data
 from services.trainer.attempt.failure import AttemptFailed
-from services.trainer.attempt.processes import end_of, run
-from services.trainer.attempt.workplace import foreign_environment
+from services.trainer.programs.processes import end_of, run
+from services.trainer.programs.workplace import foreign_environment
 from tests.trainer.remote import no_downloads
 from tests.trainer.repositories import git, repository
 

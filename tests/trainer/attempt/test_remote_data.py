@@ -14,10 +14,10 @@ from headgate.downloads.faults import Refused
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
-from services.trainer.attempt.interpreter import link_packages
 from services.trainer.attempt.remote_data import RemoteFiles
 from services.trainer.attempt.work import run_attempt
-from services.trainer.attempt.workplace import workplace
+from services.trainer.programs.interpreter import link_packages
+from services.trainer.programs.workplace import workplace
 from tests.downloads.servers import Files, serving
 from tests.trainer.conftest import CLAIM, Trial
 from tests.trainer.remote import access_in, no_downloads

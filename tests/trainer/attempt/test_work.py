@@ -16,11 +16,11 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt.data_files import verified_data
 from services.trainer.attempt.failure import AttemptFailed
-from services.trainer.attempt.launch import SIGNALLED
-from services.trainer.attempt.processes import LOG_TAIL_BYTES, Exit
 from services.trainer.attempt.tools import Limits
 from services.trainer.attempt.work import why_tests_failed
 from services.trainer.attempts import Attempts
+from services.trainer.programs.launch import SIGNALLED
+from services.trainer.programs.processes import LOG_TAIL_BYTES, Exit
 from tests.trainer.conftest import CLAIM, Trial
 from tests.trainer.remote import no_downloads
 from tests.trainer.repositories import git, repository

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.attempt.processes import Stopped
 from services.trainer.packages.installing import Installing
 from services.trainer.packages.lock import WrongLock
 from services.trainer.packages.requirements import COMPILE, parse_requirements
 from services.trainer.packages.uv import uv_program
+from services.trainer.programs.processes import Stopped
 from tests.trainer.packages.wheels import index_in, line, source, wheel
 
 NEVER = threading.Event()

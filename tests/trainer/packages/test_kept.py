@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.attempt.processes import Stopped
 from services.trainer.packages.kept import Kept, size_of
+from services.trainer.programs.processes import Stopped
 
 NEVER = threading.Event()
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.trainer.attempt.confinement import Confinement
-from services.trainer.attempt.interpreter import TrainerPackages, new_interpreter, own_folders, package_folders
-from services.trainer.attempt.orphans import MARK
+from services.trainer.programs.confinement import Confinement
+from services.trainer.programs.interpreter import TrainerPackages, new_interpreter, own_folders, package_folders
+from services.trainer.programs.orphans import MARK
 
 PASSED_ON = ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE")
 """The variables that foreign code gets as the trainer has them. Any other may hold a secret."""

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.attempt.orphans import end_orphans
-from services.trainer.attempt.processes import Program, Stopped, run
 from services.trainer.attempt.scratch import clear_left_behind, scratch_directory, scratch_of
-from services.trainer.attempt.workplace import foreign_environment
+from services.trainer.programs.orphans import end_orphans
+from services.trainer.programs.processes import Program, Stopped, run
+from services.trainer.programs.workplace import foreign_environment
 from tests.trainer.attempt.test_work import is_alive
 from tests.waiting import PATIENCE_SECONDS
 
@@ -47,8 +47,8 @@ WAYS = ("child", "session", "double_fork", "daemon", "group", "deaf", "stopped")
 TRAINER = """
 import sys, threading
 from pathlib import Path
-from services.trainer.attempt.processes import run
-from services.trainer.attempt.workplace import foreign_environment
+from services.trainer.programs.processes import run
+from services.trainer.programs.workplace import foreign_environment
 from services.trainer.attempt.scratch import scratch_directory
 with scratch_directory(Path(sys.argv[1])) as here:
     command = [sys.executable, "-c", sys.argv[2], sys.argv[3]]
@@ -147,7 +147,7 @@ def test_the_trainers_other_children_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_program_that_prints_too_much_is_ended(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("services.trainer.attempt.processes.MAX_LOG_BYTES", 1000)
+    monkeypatch.setattr("services.trainer.programs.processes.MAX_LOG_BYTES", 1000)
     command = [sys.executable, "-c", "import time; print('x' * 5000, flush=True); time.sleep(600)"]
     ended = run(command, tmp_path, foreign_environment(tmp_path), tmp_path / "log", 60, threading.Event())
     assert ended.limit_broken == "printed more than 1000 bytes"

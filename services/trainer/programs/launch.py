@@ -1,6 +1,6 @@
 """Runs a command and then ends everything that it has started, in whatever way it was started.
 
-python -P -m services.trainer.attempt.launch TRAINER_PID CONFINEMENT COMMAND...
+python -P -m services.trainer.programs.launch TRAINER_PID CONFINEMENT COMMAND...
 
 The launcher is a subreaper: a descendant whose parent ends, in a session of its own or not, becomes its child. On
 SIGTERM, which also comes when the trainer is killed, it ends the command. CONFINEMENT says what the command may do with
@@ -49,7 +49,7 @@ def confinement_in(text: str) -> Callable[[], None]:
     if not text:
         return lambda: None
     # Imported late: commands of git are not confined, and the import takes half of a launcher's start.
-    from services.trainer.attempt.confinement import confinement_of, enter, ruleset
+    from services.trainer.programs.confinement import confinement_of, enter, ruleset
 
     descriptor = ruleset(confinement_of(text))
     return lambda: None if descriptor is None else enter(descriptor)

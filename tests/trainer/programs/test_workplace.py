@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.trainer.attempt import interpreter
 from services.trainer.attempt.checkout import folder_name
-from services.trainer.attempt.confinement import beside, can_confine, is_shared
 from services.trainer.attempt.work import run_attempt
+from services.trainer.programs import interpreter
+from services.trainer.programs.confinement import beside, can_confine, is_shared
 from tests.house.tree import ROOT
 from tests.trainer.attempt.test_work import child
 from tests.trainer.conftest import Trial

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headgate.domain.credentials import as_it_may_be_kept
-from services.trainer.attempt.confinement import Confinement
-from services.trainer.attempt.launch import EXIT_NOT_ENDED, SIGNALLED
-from services.trainer.attempt.orphans import MARK, end_orphans
+from services.trainer.programs.confinement import Confinement
+from services.trainer.programs.launch import EXIT_NOT_ENDED, SIGNALLED
+from services.trainer.programs.orphans import MARK, end_orphans
 
 FIRST_POLL_SECONDS = 0.002
 """How soon a program is looked at after its start. Each pause is twice as long as the one before."""
@@ -69,7 +69,15 @@ class Program:
     ) -> None:
         """With `append`, the log keeps what it has already."""
         confined = confinement.text() if confinement else ""
-        launcher = [sys.executable, "-P", "-m", "services.trainer.attempt.launch", str(os.getpid()), confined, *command]
+        launcher = [
+            sys.executable,
+            "-P",
+            "-m",
+            "services.trainer.programs.launch",
+            str(os.getpid()),
+            confined,
+            *command,
+        ]
         self._log = log
         self._marked = Path(environment[MARK]).parent
         with log.open("ab" if append else "wb") as out:

@@ -77,7 +77,8 @@ class Site:
 
     def ended(self, model: str, number: int = 1) -> resources.Version:
         """The version once its attempt has ended."""
-        ends = (resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_TRAINING_FAILED)
+        failed = [number for name, number in resources.BuildState.items() if name.endswith("_FAILED")]
+        ends = (resources.BUILD_STATE_TRAINED, *failed)
         until(lambda: self.version(model, number).build in ends, "the end of the attempt", seconds=ATTEMPT_SECONDS)
         return self.version(model, number)
 

@@ -21,12 +21,13 @@ def test_a_session_runs_a_graph_that_reads_text():
     assert lengths.tolist() == [1.0, 4.0]
 
 
-def test_the_library_leaves_the_environment_of_child_processes_as_it_was():
+def test_the_library_loads_no_torch_and_leaves_the_environment_of_child_processes_as_it_was():
     script = """
-import os, onnxruntime
+import os, sys, onnxruntime
 from headgate.artifacts.extensions import DOMAIN, register_extensions
 before = dict(os.environ)
 register_extensions(onnxruntime.SessionOptions(), DOMAIN.encode())
 assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
+assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)

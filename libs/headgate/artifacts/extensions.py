@@ -1,12 +1,13 @@
 """The one library of operators that graphs may use besides ONNX's own: onnxruntime-extensions, such as tokenizers."""
 
-import os
 from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from typing import Any
 
 DOMAIN = "ai.onnx.contrib"
 """Of these operators in a graph."""
-SLOW_PROTOBUF = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
+PACKAGE, LIBRARY = "onnxruntime_extensions", "_extensions_pydll"
 
 
 def register_extensions(options: Any, graph: bytes) -> None:
@@ -21,14 +22,13 @@ def register_extensions(options: Any, graph: bytes) -> None:
 
 @cache
 def _library_path() -> str:
-    """The path of the library. Its import sets a variable that would make protobuf slow in every child process."""
-    before = os.environ.get(SLOW_PROTOBUF)
-    try:
-        from onnxruntime_extensions import get_library_path
-    finally:
-        if before is None:
-            os.environ.pop(SLOW_PROTOBUF, None)
-        else:
-            os.environ[SLOW_PROTOBUF] = before
-    path: str = get_library_path()
-    return path
+    """The path of the library, in the package. Raises ImportError when there is none.
+
+    The package is not imported: it would load torch where that is installed, which takes two seconds, and it would set
+    a variable that makes protobuf slow in every child process.
+    """
+    package = find_spec(PACKAGE)
+    library = PathFinder.find_spec(LIBRARY, package.submodule_search_locations) if package else None
+    if library is None or library.origin is None:
+        raise ImportError(f"{PACKAGE} is not installed, or has no {LIBRARY}")
+    return library.origin

@@ -21,8 +21,8 @@ from services.registry import app as registry_app
 from services.registry.settings import Settings as RegistrySettings
 from services.trainer import app
 from services.trainer.settings import Settings
-from tests.trainer.attempt.test_processes import eventually
 from tests.trainer.attempt.test_work import is_alive
+from tests.trainer.programs.test_processes import eventually
 from tests.trainer.repositories import repository
 from tests.waiting import PATIENCE_SECONDS, stretched
 

@@ -19,9 +19,9 @@ from services.trainer.packages.kept import Kept
 from services.trainer.packages.locked import LockedPackages
 from tests.house.tree import ROOT
 from tests.trainer.attempt.test_work import CHILD, FINISH, failure
-from tests.trainer.attempt.test_workplace import confined
 from tests.trainer.conftest import Trial
 from tests.trainer.packages.wheels import index_in, line, of_the_base, wheel
+from tests.trainer.programs.test_workplace import confined
 from tests.trainer.repositories import MODEL, repository
 
 LOOK = "import shade, numpy; print('shade', shade.VERSION, numpy.__version__)\n"

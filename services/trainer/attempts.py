@@ -24,6 +24,8 @@ LOG_ORDER = (facts.STAGE_PACKAGES, facts.STAGE_TESTS, facts.STAGE_TRAINING)
 class Attempt:
     claim: Claim
     started_at_ms: int
+    deadline_ms: int = 0
+    """When what it does now in its stage is ended at the latest; 0 where that has no limit."""
     stage: facts.Stage.ValueType = facts.STAGE_CHECKOUT
     running: bool = True
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -89,8 +91,13 @@ class Attempts:
 
     def enter_stage(self, attempt: Attempt, stage: facts.Stage.ValueType) -> None:
         with self._changed:
-            attempt.stage = stage
+            attempt.stage, attempt.deadline_ms = stage, 0
             self._changed.notify_all()
+
+    def limit(self, attempt: Attempt, deadline_ms: int) -> None:
+        """What the attempt does now ends then at the latest."""
+        with self._changed:
+            attempt.deadline_ms = deadline_ms
 
     def add_log(self, attempt: Attempt, stage: facts.Stage.ValueType, file: Path) -> None:
         with self._changed:
@@ -115,7 +122,7 @@ class Attempts:
 
     def end(self, attempt: Attempt, outcome: commands.Command | None) -> None:
         with self._changed:
-            attempt.running = False
+            attempt.running, attempt.deadline_ms = False, 0
             attempt.outcome = outcome
             self._changed.notify_all()
 
@@ -176,4 +183,5 @@ def _listed(attempt: Attempt) -> worker_services.TrainingAttempt:
         running=attempt.running,
         started_at_ms=attempt.started_at_ms,
         last_epoch=attempt.epochs[-1] if attempt.epochs else None,
+        deadline_ms=attempt.deadline_ms,
     )

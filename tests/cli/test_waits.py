@@ -166,6 +166,36 @@ def test_a_version_that_a_trainer_works_on_names_the_stage(
         assert shown == build_wait(waiting, NO_ATTEMPTS, AT_MS)
 
 
+@pytest.mark.parametrize(
+    ("build", "stage", "last_epoch", "kind", "work"),
+    [
+        ("TESTING", "CHECKOUT", None, "", "its tests (now: checkout{})"),
+        ("TESTING", "PACKAGES", None, "", "its tests (now: packages{})"),
+        ("TESTING", "TESTS", None, "", "its tests{}"),
+        ("TRAINING", "TRAINING", EPOCH, "", "its training (now: epoch 3 of 40 has ended){}"),
+        ("TRAINING", "TRAINING", None, "onnx", "its training{}"),
+    ],
+)
+def test_a_version_that_a_trainer_works_on_says_when_the_trainer_would_end_it(
+    build: str, stage: str, last_epoch: telemetry.EpochMeasured | None, kind: str, work: str
+):
+    number = facts.Stage.Value(f"STAGE_{stage}")
+    attempt = worker_services.TrainingAttempt(
+        model="fraud",
+        version=3,
+        stage=number,
+        running=True,
+        last_epoch=last_epoch,
+        deadline_ms=AT_MS + 9 * MINUTE_MS,
+    )
+    waiting = version(build)
+    waiting.configuration.code.kind = kind
+    until = ", at the latest until 2023-11-14 22:22:20"
+    since = "; trainer-0 has worked on it for 4 min"
+    assert build_wait(waiting, attempts(attempt), AT_MS) == work.format(f"{until} (in 9 min)") + since
+    assert build_wait(waiting, attempts(attempt), AT_MS, has_left=False) == work.format(until) + since
+
+
 def test_a_version_without_epochs_names_none():
     attempt = worker_services.TrainingAttempt(model="fraud", version=3, stage=facts.STAGE_TRAINING, running=True)
     built = version("TRAINING")

@@ -133,7 +133,7 @@ def _wait_of(stubs: Stubs, name: str) -> str:
     """What the version waits for now; empty while the registry does not answer."""
     try:
         version = stubs.registry.GetVersion(registry_service.GetVersionRequest(name=name), timeout=TIMEOUT_SECONDS)
-        return Waits(stubs, WATCH_SECONDS).of_version(version)
+        return Waits(stubs, WATCH_SECONDS).of_version(version, has_left=False)
     except grpc.RpcError:
         return ""
 

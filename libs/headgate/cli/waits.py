@@ -70,16 +70,19 @@ class Waits:
         """What an active release waits for, and if `has_left` how long; empty when its next command is due."""
         return release_wait(release, self._deployer, self.now_ms(), has_left) if is_active(release) else ""
 
-    def of_version(self, version: resources.Version) -> str:
-        """What a version waits for until it serves or has failed; empty when it waits for nothing."""
-        if own := build_wait(version, self._attempts if needs_trainer(version) else _NO_ATTEMPTS, self.now_ms()):
+    def of_version(self, version: resources.Version, has_left: bool = True) -> str:
+        """What a version waits for until it serves or has failed, and if `has_left` how long; empty for nothing."""
+        attempts = self._attempts if needs_trainer(version) else _NO_ATTEMPTS
+        if own := build_wait(version, attempts, self.now_ms(), has_left):
             return own + (behind(self._created.found) if version.build in TRAINERS_WORK else "")
         if version.verdict not in RELEASABLE:
             return ""
         if self._active.problem:
             return unknown(self._active.problem)
         release = self._active.found.get(version.name)
-        return line_wait(version, self._deployer) if release is None else in_release(release, self.of_release(release))
+        if release is None:
+            return line_wait(version, self._deployer)
+        return in_release(release, self.of_release(release, has_left))
 
     def judgement(self, release: resources.Release) -> facts.Judgement:
         """The judgement of this moment. Without the deployer's answer, the last one that the log has."""
@@ -193,8 +196,7 @@ def sentence(pilot: worker_services.Pilot, at_ms: int, has_left: bool = True) ->
     """
 
     def moment(time_ms: int) -> str:
-        left = f" (in {duration_text(time_ms - at_ms)})" if has_left and time_ms > at_ms else ""
-        return f"{time_text(time_ms)}{left}"
+        return _moment(time_ms, at_ms, has_left)
 
     # A reason may end with a full stop, and the sentence goes on.
     text = pilot.waiting_for.removesuffix(".")
@@ -206,6 +208,12 @@ def sentence(pilot: worker_services.Pilot, at_ms: int, has_left: bool = True) ->
     if text and deadline_ms and (not until_ms or deadline_ms < until_ms):
         text += f"; {pilot.at_deadline}" + (f" at {moment(deadline_ms)}" if deadline_ms > at_ms else "")
     return text
+
+
+def _moment(time_ms: int, at_ms: int, has_left: bool) -> str:
+    """The time, and if `has_left` how long it is until then."""
+    left = f" (in {duration_text(time_ms - at_ms)})" if has_left and time_ms > at_ms else ""
+    return f"{time_text(time_ms)}{left}"
 
 
 def in_release(release: resources.Release, waiting_for: str) -> str:
@@ -220,8 +228,11 @@ def needs_trainer(version: resources.Version) -> bool:
     return is_kept and version.build in (resources.BUILD_STATE_CREATED, *TRAINERS_WORK)
 
 
-def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: int) -> str:
-    """What a version waits for until its verdict is final; empty afterwards."""
+def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: int, has_left: bool = True) -> str:
+    """What a version waits for until its verdict is final; empty afterwards.
+
+    `at_ms` is the present time; `has_left` adds how long it is until the trainer would end its work.
+    """
     if version.retention != resources.RETENTION_STATE_KEPT:
         return ""
     if version.verdict == resources.VERDICT_STATE_AWAITING_APPROVAL:
@@ -237,7 +248,7 @@ def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: in
     if version.build not in IN_PROGRESS:
         return ""
     busy = duration_text(at_ms - version.lease.claimed_at_ms)
-    work = IN_PROGRESS[version.build] + _stage(version, attempts)
+    work = IN_PROGRESS[version.build] + _stage(version, attempts, at_ms, has_left)
     return f"{work}; {version.lease.worker} has worked on it for {busy}"
 
 
@@ -250,17 +261,28 @@ def behind(names: Sequence[str]) -> str:
     return f"; {listed} {'waits' if len(names) == 1 else 'wait'} for a trainer meanwhile"
 
 
-def _stage(version: resources.Version, attempts: Answer[Attempts]) -> str:
-    """Where in its work the trainer is, as the middle of a sentence; empty while no trainer has the attempt."""
+def _stage(version: resources.Version, attempts: Answer[Attempts], at_ms: int, has_left: bool) -> str:
+    """Where in its work the trainer is, as the middle of a sentence, and when it would end that at the latest.
+
+    Empty while no trainer has the attempt.
+    """
     if attempts.problem:
         return f" (its stage is unknown, because {attempts.problem})"
     wanted = (version.name, version.attempt)
     running = (each for each in attempts.found.attempts if each.running)
     attempt = next((e for e in running if (version_name(e.model, e.version), e.attempt) == wanted), None)
-    if attempt is None or attempt.stage == facts.STAGE_TESTS:
+    if attempt is None:
         return ""
+    deadline_ms = attempt.deadline_ms
+    until = f", at the latest until {_moment(deadline_ms, at_ms, has_left)}" if deadline_ms else ""
+    if attempt.stage == facts.STAGE_TESTS:
+        return until
     if attempt.stage != facts.STAGE_TRAINING:
-        return f" (now: {word_of(facts.Stage, attempt.stage)})"
+        return f" (now: {word_of(facts.Stage, attempt.stage)}{until})"
+    return _epochs(version, attempt) + until
+
+
+def _epochs(version: resources.Version, attempt: worker_services.TrainingAttempt) -> str:
     if version.HasField("upload") or version.configuration.code.kind == ONNX:
         return ""  # it has no epochs
     if not attempt.HasField("last_epoch"):

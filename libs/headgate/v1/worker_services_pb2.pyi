@@ -71,12 +71,15 @@ class TrainingAttempt(_message.Message):
     RUNNING_FIELD_NUMBER: _builtins.int
     STARTED_AT_MS_FIELD_NUMBER: _builtins.int
     LAST_EPOCH_FIELD_NUMBER: _builtins.int
+    DEADLINE_MS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     version: _builtins.int
     attempt: _builtins.int
     stage: _facts_pb2.Stage.ValueType
     running: _builtins.bool
     started_at_ms: _builtins.int
+    deadline_ms: _builtins.int
+    """When the trainer ends what it does now in this stage, at the latest; 0 where that has no limit."""
     @_builtins.property
     def last_epoch(self) -> _telemetry_pb2.EpochMeasured:
         """The last epoch that it has measured; absent before the first one has ended."""
@@ -91,10 +94,11 @@ class TrainingAttempt(_message.Message):
         running: _builtins.bool = ...,
         started_at_ms: _builtins.int = ...,
         last_epoch: _telemetry_pb2.EpochMeasured | None = ...,
+        deadline_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_epoch", b"last_epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "last_epoch", b"last_epoch", "model", b"model", "running", b"running", "stage", b"stage", "started_at_ms", b"started_at_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "deadline_ms", b"deadline_ms", "last_epoch", b"last_epoch", "model", b"model", "running", b"running", "stage", b"stage", "started_at_ms", b"started_at_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

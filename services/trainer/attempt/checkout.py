@@ -14,6 +14,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.programs import processes
+from services.trainer.programs.processes import OnLimit, untold
 from services.trainer.programs.workplace import foreign_environment
 
 GIT_SECONDS = 120.0
@@ -76,9 +77,10 @@ class GitAccess:
 class Git:
     """Runs git without prompts, hooks or the machine's settings, and for GIT_SECONDS at most."""
 
-    def __init__(self, scratch: Path, access: GitAccess, stop: threading.Event) -> None:
+    def __init__(self, scratch: Path, access: GitAccess, stop: threading.Event, on_limit: OnLimit = untold) -> None:
         self._scratch = scratch
         self._stop = stop
+        self._on_limit = on_limit
         settings = scratch / "gitconfig"
         settings.write_text(GIT_SETTINGS + access.settings())
         self._environment = foreign_environment(scratch) | {
@@ -91,14 +93,17 @@ class Git:
 
     def __call__(self, directory: Path, *arguments: str) -> processes.Exit:
         log = self._scratch / "git.log"
+        self._on_limit(GIT_SECONDS)
         done = processes.run(["git", *arguments], directory, self._environment, log, GIT_SECONDS, self._stop)
         if done.limit_broken:
             raise AttemptFailed(facts.STAGE_CHECKOUT, f"git {arguments[0]} {done.limit_broken}", done.log_tail)
         return done
 
 
-def check_out(repository: str, commit: str, scratch: Path, access: GitAccess, stop: threading.Event) -> Path:
-    """The files of the commit. Raises AttemptFailed."""
+def check_out(
+    repository: str, commit: str, scratch: Path, access: GitAccess, stop: threading.Event, on_limit: OnLimit = untold
+) -> Path:
+    """The files of the commit. `on_limit` hears of each command of git. Raises AttemptFailed."""
     if not COMMIT.fullmatch(commit):
         expected = "expected 40 or 64 hexadecimal digits, as `git rev-parse` prints them for a branch or a tag"
         reason = f"{commit!r} is not a full commit hash: {expected}"
@@ -106,7 +111,7 @@ def check_out(repository: str, commit: str, scratch: Path, access: GitAccess, st
     source = location(repository)
     directory = scratch / "checkout" / folder_name(repository)
     directory.mkdir(parents=True)
-    git = Git(scratch, access, stop)
+    git = Git(scratch, access, stop, on_limit)
     kind = "sha256" if len(commit) == 64 else "sha1"
     require_success(git(directory, "init", "--quiet", f"--object-format={kind}"), "git init failed")
     # One commit is enough, but some servers do not serve a commit by its hash.

@@ -15,6 +15,7 @@ from headgate.downloads.transfer import Ending, Patience, Wanted
 from headgate.downloads.web import Web
 from headgate.v1 import configuration_pb2 as configuration
 from services.trainer.programs import processes
+from services.trainer.programs.processes import OnLimit, untold
 
 MAX_DATA_BYTES = 8 * 1024**3
 """The largest data file."""
@@ -37,13 +38,14 @@ class DataAccess:
 class RemoteFiles:
     """The downloaded data files of one attempt. They stay in the cache until this is closed."""
 
-    def __init__(self, access: DataAccess, directory: Path, stop: threading.Event) -> None:
+    def __init__(self, access: DataAccess, directory: Path, stop: threading.Event, on_limit: OnLimit = untold) -> None:
         """`directory` gets a link to each file, under the name that it has where it comes from. Raises OSError."""
         directory.mkdir()
         access.cache.prepare()
         self._access = access
         self._directory = directory
         self._stop = stop
+        self._on_limit = on_limit
         self._ending: Ending | None = None
         self._leases = ExitStack()
         self._bytes = 0
@@ -59,7 +61,9 @@ class RemoteFiles:
 
     def fetch_from(self, source: Source, file: configuration.DataFile) -> Path:
         """The path of the file that the source gives. Raises Refused, and processes.Stopped."""
-        self._ending = self._ending or Ending(self._stop, Patience(self._access.seconds))
+        if self._ending is None:
+            self._on_limit(self._access.seconds)
+            self._ending = Ending(self._stop, Patience(self._access.seconds))
         try:
             lease = self._access.cache.fetch(source, Wanted(file.sha256, MAX_DATA_BYTES, self._bytes), self._ending)
             self._leases.callback(lease.close)

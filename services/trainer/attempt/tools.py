@@ -32,6 +32,12 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+MAX_DEADLINE_SECONDS = 1e9
+
+
+def deadline_of(began_ms: int, limit_seconds: float) -> int:
+    """When what began then is ended at the latest; 0 for a limit beyond MAX_DEADLINE_SECONDS, which nobody awaits."""
+    return began_ms + int(limit_seconds * 1000) if limit_seconds <= MAX_DEADLINE_SECONDS else 0
 
 
 @dataclass(frozen=True, slots=True)

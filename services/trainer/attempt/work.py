@@ -42,7 +42,7 @@ from services.trainer.attempt.progress import Progress
 from services.trainer.attempt.provenance import provenance
 from services.trainer.attempt.remote_data import RemoteFiles
 from services.trainer.attempt.scratch import scratch_directory
-from services.trainer.attempt.tools import AttemptTools, Limits
+from services.trainer.attempt.tools import AttemptTools, Limits, deadline_of
 from services.trainer.attempts import Attempt
 from services.trainer.due import WORK, attempt_command
 from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, OWN_PATHS, PROGRESS, RESUME, START_LINE, Job, write_job
@@ -98,7 +98,7 @@ class AttemptRun:
         self.lock: Lock | None = None
         self.upload = version.upload if version.HasField("upload") else None
         self.environment = training_environment()
-        self.remote = RemoteFiles(tools.data, scratch / "data", attempt.cancelled)
+        self.remote = RemoteFiles(tools.data, scratch / "data", attempt.cancelled, self._limit)
 
     def report(self) -> commands.Command:
         """Runs the stages. Raises Stopped."""
@@ -148,7 +148,7 @@ class AttemptRun:
         if self.upload is not None:
             return fetch_upload(self.tools.store, self.upload, self.scratch)
         repository, commit = self.version.repository, self.version.commit
-        checkout = check_out(repository, commit, self.scratch, self.tools.git, self.attempt.cancelled)
+        checkout = check_out(repository, commit, self.scratch, self.tools.git, self.attempt.cancelled, self._limit)
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_CONFIGURATION)
         parsed = with_updates(read_configuration(checkout, self.claim.model), self.version.updated_data)
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_DATA)
@@ -171,7 +171,8 @@ class AttemptRun:
         """Starts the training process again: the first one has imported the trainer's packages already."""
         self.child.end()
         log = self._log_file(facts.STAGE_PACKAGES)
-        installed = self.used.enter_context(self.tools.packages.installed(lock, log, self.attempt.cancelled))
+        installing = self.tools.packages.installed(lock, log, self.attempt.cancelled, self._limit)
+        installed = self.used.enter_context(installing)
         self.environment = training_environment(lock)
         shutil.rmtree(self.scratch / "training")
         self._start_training_process(link_packages(self.scratch / "locked-packages", installed))
@@ -188,6 +189,7 @@ class AttemptRun:
         place = workplace(self.scratch, "tests", self.packages, self.tools.hidden, self.remote.folders)
         copy = place.directory / checkout.name
         shutil.copytree(checkout, copy, symlinks=True)
+        self._limit(self.tools.limits.tests_seconds)
         tests = processes.run(
             shlex.split(parsed.code.tests),
             copy,
@@ -224,6 +226,7 @@ class AttemptRun:
         self.child.close_input(START_LINE)
         limits = self.tools.limits
         limit_seconds = limits.training_seconds if self.upload is None else limits.import_seconds
+        self._limit(limit_seconds)
         training = self.child.wait(limit_seconds, self.attempt.cancelled, progress.broken_limit)
         progress.read()
         finished = result_of(progress, training, "training" if self.upload is None else "import")
@@ -300,6 +303,10 @@ class AttemptRun:
 
     def _log(self, stage: facts.Stage.ValueType) -> facts.StageLog | None:
         return keep_log(self.tools.store, self.scratch, self.claim.attempt, stage)
+
+    def _limit(self, seconds: float) -> None:
+        """Shows when what begins now is ended at the latest."""
+        self.tools.attempts.limit(self.attempt, deadline_of(self.tools.log_time_ms(), seconds))
 
     def _numbers(self) -> dict[str, Any]:
         return {"version": self.claim.version, "attempt": self.claim.attempt}

@@ -21,6 +21,7 @@ from services.trainer.packages.requirements import COMPILE, FILE, parse_requirem
 from services.trainer.packages.uv_lock import FILE as UV_LOCK
 from services.trainer.packages.uv_lock import read_uv_lock
 from services.trainer.programs.interpreter import InstalledPackages
+from services.trainer.programs.processes import OnLimit, untold
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +34,20 @@ class LockedPackages:
     installing: Installing
 
     @contextmanager
-    def installed(self, lock: Lock, log: Path, stop: threading.Event) -> Iterator[InstalledPackages]:
-        """The packages of the lock, for as long as they are used. Raises WrongLock and Stopped."""
+    def installed(
+        self, lock: Lock, log: Path, stop: threading.Event, on_limit: OnLimit = untold
+    ) -> Iterator[InstalledPackages]:
+        """The packages of the lock, for as long as they are used. Raises WrongLock and Stopped.
+
+        `on_limit` hears of an installation. It hears of none while another trainer installs the same packages.
+        """
         base = base_set()
         given = provided(lock, base)
         key = key_of(lock, given)
         log.write_text(f"headgate: {lock.file} has SHA-256 {lock.digest}, its environment is {key}\n")
 
         def install(into: Path) -> None:
+            on_limit(self.installing.seconds)
             self.installing.install(lock, given, into, log, stop)
 
         with self.kept.use(key, install, stop) as place:

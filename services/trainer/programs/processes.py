@@ -41,6 +41,14 @@ CAUSES: dict[int, str] = {
 }
 
 
+OnLimit = Callable[[float], object]
+"""Is told how many seconds may pass from now on until the work that begins is ended."""
+
+
+def untold(seconds: float) -> None:
+    """An OnLimit for work whose end nobody asks for."""
+
+
 class Stopped(Exception):
     """The trainer is stopping, or it no longer holds the attempt. No report is expected."""
 

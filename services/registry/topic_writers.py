@@ -6,7 +6,7 @@ person decides, and no name of a person.
 
 from collections.abc import Mapping
 
-from headgate.domain.names import short_name
+from headgate.domain.names import TOPIC_PREFIX, short_name
 from headgate.domain.refusal import INVALID, Refused
 from headgate.domain.state import ModelState
 from headgate.v1 import commands_pb2 as commands
@@ -48,7 +48,7 @@ def actor_of(topic: str, said: str) -> str:
 
     No subject that is proven looks like this, so the record has the rights and the approvals of nobody.
     """
-    return f"topic:{topic}/{said}"
+    return f"{TOPIC_PREFIX}{topic}/{said}"
 
 
 def refuse_peoples(command: commands.Command, models: Mapping[str, ModelState]) -> Refused | None:

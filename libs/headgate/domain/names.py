@@ -43,6 +43,8 @@ ACCESS_STREAM = "access/default"
 
 TOKEN_PREFIX = "token:"
 """How the subject of one of Headgate's own tokens begins, and what a token gives by itself is called."""
+TOPIC_PREFIX = "topic:"
+"""How the actor of what follows from a record of a topic begins."""
 
 ANONYMOUS = "anonymous"
 """The actor of every command without an actor, and the subject of grants that hold for everybody, proven or not."""

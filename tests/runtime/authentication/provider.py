@@ -99,6 +99,7 @@ BAD_TOKENS: dict[str, Any] = {
     "malformed-token time": lambda: token(exp=10**12),
     "bad-subject of a service": lambda: token(sub="spiffe://headgate/registry"),
     "bad-subject of a token": lambda: token(sub="token:ci"),
+    "bad-subject of a topic": lambda: token(sub="topic:headgate.commands/deployer"),
     "bad-subject with spaces": lambda: token(sub="ada lovelace"),
     "bad-groups": lambda: token(groups="risk"),
     "bad-groups too many": lambda: token(groups=[f"g{n}" for n in range(201)]),

@@ -6,8 +6,10 @@ from typing import Any
 
 import jwt
 
+from headgate.access.grants import GROUP_PREFIX
 from headgate.access.subject import How, Kind, Subject
 from headgate.domain.access import is_subject
+from headgate.domain.names import ANONYMOUS, TOKEN_PREFIX, TOPIC_PREFIX
 from headgate.runtime.authentication.proof import NotProven, Proof
 from headgate.runtime.authentication.signing_keys import SigningKeys
 
@@ -16,7 +18,7 @@ LEEWAY_MS = 60_000
 MAX_TOKEN_BYTES = 16_384
 MAX_GROUPS = 200
 REQUIRED = ["exp", "nbf", "iss", "aud", "sub"]
-RESERVED = ("token:", "group:", "spiffe:", "anonymous")
+RESERVED = (TOKEN_PREFIX, TOPIC_PREFIX, GROUP_PREFIX, "spiffe:", ANONYMOUS)
 """No token of a provider has such a subject: those names are proven in another way."""
 SERVICE_ACCOUNT = "system:serviceaccount:"
 """How the subject of a pod of Kubernetes begins."""

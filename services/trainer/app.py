@@ -6,12 +6,14 @@ from pathlib import Path
 
 import grpc
 
+from headgate.artifacts.file_urls import path_of
 from headgate.artifacts.keys import load_signing_key, load_trusted, trust
 from headgate.downloads.cache import Cache
 from headgate.downloads.places import places_of
 from headgate.downloads.web import Web
 from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.log import topics
+from headgate.log.open import private_files
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric import TRAINER
 from headgate.telemetry.topic import TelemetryReader
@@ -152,9 +154,10 @@ class Trainer:
 
 
 def hidden(settings: Settings) -> tuple[Path, ...]:
-    """What the code of commits cannot read."""
+    """What the code of commits cannot read: secrets, and the log and the artifacts of all models."""
     secret = (settings.keys, settings.git_credentials, settings.tls_key, settings.authentication_first_token)
-    return tuple(Path(path) for path in secret if path)
+    store = [path_of(settings.artifacts)] if settings.artifacts.startswith("file:") else []
+    return (*(Path(path) for path in secret if path), *private_files(settings.log), *store)
 
 
 def _warn_unless_confined() -> None:

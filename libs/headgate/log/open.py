@@ -10,7 +10,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from headgate.domain.address import ADDRESS_RULE, is_address
 from headgate.log.port import AddressInvalid, EventLog
+from headgate.log.sqlite.host_clock import SUFFIX as CLOCK_SUFFIX
 from headgate.log.sqlite.log import SqliteLog
+
+BESIDE_EMBEDDED = ("", "-wal", "-shm", "-journal", CLOCK_SUFFIX)
+"""How the names of an embedded log's files go on after its path."""
+WITH_KEYS = ("ssl_keyfile", "ssl_certfile")
+"""Options of Kafka that name a private key. A certificate's file may hold its key too."""
 
 
 def open_log(url: str) -> EventLog:
@@ -61,6 +67,14 @@ def embedded_path(url: str) -> Path:
     if not path or (rest.startswith("//") and not path.startswith("/")):
         raise AddressInvalid(f"{url!r} names no file: expected sqlite:///absolute/path or sqlite:relative/path")
     return Path(path)
+
+
+def private_files(url: str) -> tuple[Path, ...]:
+    """The files with which whoever may read them gets at the log: its own, or passwords and keys for its brokers."""
+    if is_embedded(url):
+        return tuple(Path(f"{embedded_path(url)}{end}") for end in BESIDE_EMBEDDED)
+    options = _options(url).items()
+    return tuple(Path(str(value)) for name, value in options if name.endswith("_file") or name in WITH_KEYS)
 
 
 def _open_kafka(url: str) -> EventLog:

@@ -75,6 +75,7 @@ REGISTRY, RELEASES, INFERENCE, ACCESS = (
         (ACCESS + "GrantRole", access_service.GrantRoleRequest(models="ch*"), Target("ch*", ALL)),
         (ACCESS + "GrantRole", access_service.GrantRoleRequest(models="risk.*"), Target("risk.*", ALL)),
         (ACCESS + "GrantRole", access_service.GrantRoleRequest(models="team=risk"), EVERYTHING),
+        (ACCESS + "GrantRole", access_service.GrantRoleRequest(models="risk.*", deny=True), EVERYTHING),
         (REGISTRY + "GetModel", registry_service.GetModelRequest(name="models/risk.fraud"), Target("risk.fraud")),
         (ACCESS + "CreateToken", access_service.CreateTokenRequest(environments="staging"), Target(ALL, "staging")),
         (

@@ -190,6 +190,20 @@ def test_a_tenant_gives_no_role_beyond_its_own_project(tenants: Tenants, models:
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED  # type: ignore[attr-defined]
 
 
+def test_a_tenant_denies_nobody_and_takes_no_deny_back(tenants: Tenants):
+    deny = access_service.GrantRoleRequest(
+        grant="no-publishing", subject=ROOT, role=facts.ROLE_PUBLISHER, models=MINE, deny=True
+    )
+    revoke = access_service.RevokeRoleRequest(grant=deny.grant)
+    with pytest.raises(grpc.RpcError, match="PERMISSION_DENIED"):
+        tenants.ben.access.GrantRole(deny)
+    deny.subject = BEN
+    tenants.root.access.GrantRole(deny)
+    with pytest.raises(grpc.RpcError, match="PERMISSION_DENIED"):
+        tenants.ben.access.RevokeRole(revoke)
+    tenants.root.access.RevokeRole(revoke)
+
+
 def test_the_requests_that_name_no_model_are_known():
     for path, method in of_the_registry():
         if method.name in NAMES_NO_MODEL:

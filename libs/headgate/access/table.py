@@ -60,9 +60,9 @@ class Scope(Enum):
     STREAMS = auto()
     """The same, but when it is empty, the method shows its caller only the streams that it may read one by one."""
     BOUNDS = auto()
-    """What the fields `models` and `environments` name; all of them for more than one name."""
+    """What the fields `models` and `environments` name; all of them for more than one name, and for a deny."""
     GRANTED = auto()
-    """The bounds of the grant or the token that the field names."""
+    """The bounds of the grant or the token that the field names; everything for a deny."""
     EXPLAINED = auto()
     """What the field names as people do: models/{model}, environments/{environment}, models/{model}@{environment}."""
     SERVED = auto()

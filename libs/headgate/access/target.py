@@ -26,7 +26,7 @@ class Facts(Protocol):
         ...
 
     def bounds_of(self, kind: str, name: str) -> tuple[str, str] | None:
-        """For which models and environments a "grant" or a "token" holds; None when there is none of this name."""
+        """For which models and environments a "grant" or a "token" holds; None for a deny and for what is not there."""
         ...
 
 
@@ -47,6 +47,9 @@ def _of_environment(row: Row, request: Message | None, known: Facts) -> Target:
 
 
 def _of_bounds(row: Row, request: Message | None, known: Facts) -> Target:
+    # A deny overrides the grants of those too who administer more, down to the right to take it back.
+    if getattr(request, "deny", False):
+        return EVERYTHING
     return target_within(str(getattr(request, "models", "")), str(getattr(request, "environments", "")), known)
 
 

@@ -44,7 +44,8 @@ class FoldedAccess:
     def bounds_of(self, kind: str, name: str) -> tuple[str, str] | None:
         with self._fold.lock:
             access = self._fold.access
-            found = access.grants.get(name) if kind == "grant" else access.tokens.get(name)
+            grant = access.grants.get(name)
+            found = access.tokens.get(name) if kind == "token" else grant if grant and not grant.deny else None
             return (found.models, found.environments) if found else None
 
     def _follow(self) -> None:

@@ -15,6 +15,7 @@ from headgate.domain.state import ModelState
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import Record
 from headgate.runtime.errors import RpcRefused
+from headgate.runtime.rpc.access_check import require_in
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.view.fields import Resource
@@ -25,7 +26,7 @@ from services.registry.requests import copy_of
 MAX_WATCHES = 64
 """Watches of all kinds at the same time. Each takes one thread."""
 WAIT_SECONDS = 1.0
-"""Longest time until a watch notices that its caller has left."""
+"""Longest time until a watch notices that its caller has left, or may not go on."""
 COALESCE_SECONDS = 0.05
 """Changes within this time are sent together. Of each resource only the last state is sent."""
 MAX_BATCH = 500
@@ -51,10 +52,11 @@ class Watches:
             self._free.release()
 
     def is_open(self, context: grpc.ServicerContext) -> bool:
-        """Whether the caller is still connected. Raises RpcRefused when the service stops."""
+        """Whether the caller is still connected. Raises RpcRefused when the service stops, or the grant has ended."""
         if self._closing.is_set():
             rule = "this registry is stopping; watch again at another one"
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "stopping", rule)
+        require_in(context)
         return bool(context.is_active())
 
     def coalesce(self) -> None:

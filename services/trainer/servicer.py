@@ -6,7 +6,7 @@ import grpc
 
 from headgate.domain.names import model_stream
 from headgate.runtime.errors import RpcRefused
-from headgate.runtime.rpc.access_check import readable_in
+from headgate.runtime.rpc.access_check import readable_in, require_in
 from headgate.runtime.rpc.names import version_in
 from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
@@ -42,6 +42,7 @@ class TrainerServicer(worker_services_grpc.TrainerServiceServicer):
         for epoch in self._attempts.follow_epochs(attempt, WAIT_SECONDS):
             if not context.is_active():
                 return
+            require_in(context)
             if epoch is not None:
                 yield worker_services.WatchEpochsResponse(epoch=epoch)
 
@@ -51,5 +52,6 @@ class TrainerServicer(worker_services_grpc.TrainerServiceServicer):
         for part in self._logs.read(*version_in(request.name), request.follow):
             if not context.is_active():
                 return
+            require_in(context)
             if part is not None:
                 yield part

@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,7 @@ NAMES_NO_MODEL = {
 
 @dataclass
 class Tenants:
+    address: str
     root: Stubs
     anna: Stubs
     ben: Stubs
@@ -83,7 +84,7 @@ def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
                     parent=f"models/{name}", repository=f"https://git.example/{name}", commit=COMMIT
                 )
             )
-    yield Tenants(root, anna, ben)
+    yield Tenants(address, root, anna, ben)
     for stubs in (root, anna, ben):
         stubs.close()
     running.stop(5)
@@ -202,6 +203,29 @@ def test_a_tenant_denies_nobody_and_takes_no_deny_back(tenants: Tenants):
     with pytest.raises(grpc.RpcError, match="PERMISSION_DENIED"):
         tenants.ben.access.RevokeRole(revoke)
     tenants.root.access.RevokeRole(revoke)
+
+
+WATCHES: dict[str, Callable[[Stubs], Any]] = {
+    "of models": lambda stubs: stubs.registry.WatchModels(registry_service.WatchModelsRequest()),
+    "of a history": lambda stubs: stubs.registry.WatchHistory(
+        registry_service.WatchHistoryRequest(stream=f"models/{MINE}")
+    ),
+    "of all histories": lambda stubs: stubs.registry.WatchHistory(registry_service.WatchHistoryRequest()),
+}
+
+
+def test_a_watch_that_has_nothing_to_send_ends_with_its_grant(tenants: Tenants):
+    grant = access_service.GrantRoleRequest(grant="guest", subject="guest", role=facts.ROLE_VIEWER, models=MINE)
+    tenants.root.access.GrantRole(grant)
+    guest = stubs_of(tenants.address, grant.subject)
+    watches = [watch(guest) for watch in WATCHES.values()]
+    for watch in watches:
+        next(watch)
+    tenants.root.access.RevokeRole(access_service.RevokeRoleRequest(grant=grant.grant))
+    for watch in watches:
+        with pytest.raises(grpc.RpcError, match="PERMISSION_DENIED"):
+            list(watch)
+    guest.close()
 
 
 def test_the_requests_that_name_no_model_are_known():

@@ -78,6 +78,13 @@ def permission_of(context: Any) -> Permission | None:
     return found if isinstance(found, Permission) else None
 
 
+def require_in(context: Any) -> None:
+    """Ends a watch that waits for its next message when its caller may not go on. Raises RpcRefused."""
+    permission = permission_of(context)
+    if permission is not None:
+        permission.require()
+
+
 def visibility_in(context: Any) -> Visibility:
     """Which models the caller sees now: all of them where callers need not prove who they are."""
     permission = permission_of(context)

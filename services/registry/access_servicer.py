@@ -1,6 +1,6 @@
 """AccessService: who holds which role, which tokens hold, and why somebody may do something."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -24,10 +24,13 @@ ACTION_RULE = "one of " + ", ".join(action.value for action in Action)
 
 
 class AccessServicer(access_service_grpc.AccessServiceServicer):
-    """Turns every change into a command on the access stream."""
+    """Turns every change into a command on the access stream. `administrators` are those whom the settings name."""
 
-    def __init__(self, requests: Requests, history: History, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, requests: Requests, history: History, now_ms: Callable[[], int], administrators: Sequence[str] = ()
+    ) -> None:
         self._requests = requests
+        self._administrators = administrators
         self._history = history
         self._now_ms = now_ms
 
@@ -95,7 +98,8 @@ class AccessServicer(access_service_grpc.AccessServiceServicer):
         if target is None:
             raise bad_field("resource", request.resource, TARGET_RULE)
         state, target = self._at(target, request.at_ms)
-        grants = grants_of(state, at_ms=request.at_ms or self._now_ms())
+        # The log does not say whom the settings named at another time.
+        grants = grants_of(state, () if request.at_ms else self._administrators, request.at_ms or self._now_ms())
         found = explain(subject_named(request.subject, request.groups), grants, action, target, request.resource)
         return access_service.ExplainAccessResponse(
             allowed=found.allowed,

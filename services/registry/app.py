@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from headgate.dead_letters.burials import Burials, counting
-from headgate.lifecycle.authentication_setting import access_check
+from headgate.lifecycle.authentication_setting import access_check, administrators_of
 from headgate.lifecycle.service_parts import ServiceParts
 from headgate.log.port import LogUnavailable
 from headgate.runtime.deadline import Deadline
@@ -64,7 +64,7 @@ class Registry:
         history = History(log, fold, self._watches)
         registry = RegistryServicer(requests, history, search, self._watches, parts.clock.now_ms)
         release = ReleaseServicer(requests, search, self._watches)
-        access = AccessServicer(requests, history, parts.clock.now_ms)
+        access = AccessServicer(requests, history, parts.clock.now_ms, administrators_of(settings))
         self._server = GrpcServer(
             settings.port,
             [

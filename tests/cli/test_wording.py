@@ -28,6 +28,11 @@ def test_a_version_without_a_commit_message_is_described_by_the_commit_alone():
     assert describe(facts.LifecycleRecord(version_created=created)) == "v2 created from aaaaaaaaaa"
 
 
+def test_an_import_is_described_without_a_commit():
+    created = facts.VersionCreated(version=2, commit_message="imported from model.onnx")
+    assert describe(facts.LifecycleRecord(version_created=created)) == "v2 created: imported from model.onnx"
+
+
 def test_a_rollback_without_a_reason_is_described_by_its_cause_alone():
     assert describe(aborted("")) == "release 5 ROLLS BACK (aborted)"
     assert describe(aborted("noise")) == "release 5 ROLLS BACK (aborted): noise"

@@ -69,7 +69,8 @@ def explain(subject: Subject, grants: Grants, action: Action, target: Target, sh
     if grant.deny:
         return Explained(False, grant, f"{subject.name} may not {what}: grant {grant.name} denies {terms}")
     through = "" if grant.subject == subject.name else f" to {grant.subject}"
-    return Explained(True, grant, f"{subject.name} may {what}: grant {grant.name}{through} gives {terms}")
+    source = "HEADGATE_AUTHENTICATION_ADMINISTRATORS" if grant.name == FROM_SETTINGS else f"grant {grant.name}{through}"
+    return Explained(True, grant, f"{subject.name} may {what}: {source} gives {terms}")
 
 
 def _grant(grant: resources.Grant) -> Grant | None:

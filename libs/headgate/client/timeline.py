@@ -70,7 +70,8 @@ def _by_name(kind: str, fact: Any) -> str:
 def _created(fact: facts.VersionCreated) -> str:
     message = fact.commit_message.partition("\n")[0]
     data = "".join(f" with new data in {each.uri}" for each in fact.updated_data)
-    return f"v{fact.version} created from {fact.commit[:10]}{data}" + (f": {message}" if message else "")
+    source = f" from {fact.commit[:10]}" if fact.commit else ""
+    return f"v{fact.version} created{source}{data}" + (f": {message}" if message else "")
 
 
 def _code_tested(fact: facts.CodeTested) -> str:

@@ -179,7 +179,8 @@ def test_a_tenant_lists_and_explains_the_grants_of_its_own_project_alone(tenants
         assert [(each.token, each.sha256) for each in tokens] == [(f"ci-{project}", "")]
     about_root = access_service.ExplainAccessRequest(subject=ROOT, action="grant")
     explained = tenants.root.access.ExplainAccess(about_root)
-    assert explained.allowed and "HEADGATE_AUTHENTICATION_ADMINISTRATORS gives" in explained.explanation
+    assert explained.allowed
+    assert "HEADGATE_AUTHENTICATION_ADMINISTRATORS gives" in explained.explanation
     about_root.at_ms = 1
     assert not tenants.root.access.ExplainAccess(about_root).allowed
     about_mine = access_service.ExplainAccessRequest(subject=BEN, action="read", resource=f"models/{MINE}")

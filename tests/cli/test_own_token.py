@@ -34,6 +34,12 @@ def test_a_secret_is_made_once_and_only_its_owner_reads_what_holds_it(token: Own
     assert token.environ() == {"HEADGATE_AUTHENTICATION_FIRST_TOKEN": str(token.file)}
 
 
+def test_a_folder_that_an_older_version_left_open_is_closed_with_the_first_secret(token: OwnToken) -> None:
+    token.file.parent.chmod(0o755)
+    token.refresh(CA)
+    assert stat.S_IMODE(token.file.parent.stat().st_mode) == 0o700
+
+
 def test_curl_gets_the_present_secret_and_any_path_of_the_authority(token: OwnToken) -> None:
     token.refresh(CA)
     token.file.write_text(new_secret(lambda count: b"x" * count))

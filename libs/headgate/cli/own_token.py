@@ -1,6 +1,7 @@
 """The token of a folder: who may read it is the first administrator of the services that `headgate up` runs there."""
 
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -26,6 +27,8 @@ class OwnToken:
     def refresh(self, tls: ClientTls) -> None:
         """Makes the secret when there is none, and writes what curl reads. Raises CommandFailed."""
         if not self.file.exists():
+            with suppress(PermissionError):  # the folder is somebody else's
+                self.file.parent.chmod(0o700)  # an older version left the log in it open to everybody
             replace_file(self.file, f"{new_secret(secrets.token_bytes)}\n".encode())
         replace_file(self.curl_file, _curl(tls.ca.absolute(), self._secret()).encode())
 

@@ -120,7 +120,7 @@ class History:
             if request.stream in ("", lifecycle.stream) and may_read(lifecycle.stream):
                 backlog.put(record, lifecycle)
 
-        with self._watches.slot():
+        with self._watches.slot(context):
             with self._fold.lock:
                 self._check(request)
                 past = [] if request.from_now and not request.after else self._past(request, may_read)

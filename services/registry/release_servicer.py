@@ -58,7 +58,7 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
         self, request: release_service.WatchReleaseRequest, context: grpc.ServicerContext
     ) -> Iterator[release_service.WatchReleaseResponse]:
         model, number = release_in(request.name)
-        with self._watches.slot():
+        with self._watches.slot(context):
             # Read before the release. Otherwise a fact between the two reads would not wake this watch.
             revision = self._requests.fold.revision
             release, last = self._release(model, number), resources.Release()

@@ -4,6 +4,7 @@ The limit leaves threads for other calls.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from headgate.domain.state import ModelState
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import Record
 from headgate.runtime.errors import RpcRefused
-from headgate.runtime.rpc.access_check import require_in
+from headgate.runtime.rpc.access_check import permission_of, require_in
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.view.fields import Resource
@@ -25,6 +26,8 @@ from services.registry.requests import copy_of
 
 MAX_WATCHES = 64
 """Watches of all kinds at the same time. Each takes one thread."""
+MAX_WATCHES_OF_ONE = 32
+"""Of these, those of one proven subject, so that nobody takes all."""
 WAIT_SECONDS = 1.0
 """Longest time until a watch notices that its caller has left, or may not go on."""
 COALESCE_SECONDS = 0.05
@@ -37,19 +40,26 @@ class Watches:
     """Counts the watches and ends them all when the service stops."""
 
     def __init__(self) -> None:
-        self._free = threading.BoundedSemaphore(MAX_WATCHES)
+        self._lock = threading.Lock()
+        self._open: Counter[str] = Counter()
         self._closing = threading.Event()
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Counts one watch. Raises RpcRefused when MAX_WATCHES are in use."""
-        if not self._free.acquire(blocking=False):
-            rule = f"the registry allows {MAX_WATCHES} watches at the same time; end one, or try again later"
-            raise RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too-many-watches", rule)
+    def slot(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Counts one watch. Raises RpcRefused when its caller, or all together, have as many as is allowed."""
+        permission = permission_of(context)
+        subject = permission.subject.name if permission else ""
+        with self._lock:
+            if self._open.total() >= MAX_WATCHES:
+                raise _too_many(f"the registry allows {MAX_WATCHES} watches at the same time")
+            if subject and self._open[subject] >= MAX_WATCHES_OF_ONE:
+                raise _too_many(f"the registry allows each caller {MAX_WATCHES_OF_ONE} watches at the same time")
+            self._open[subject] += 1
         try:
             yield
         finally:
-            self._free.release()
+            with self._lock:
+                self._open -= Counter({subject: 1})
 
     def is_open(self, context: grpc.ServicerContext) -> bool:
         """Whether the caller is still connected. Raises RpcRefused when the service stops, or the grant has ended."""
@@ -66,6 +76,11 @@ class Watches:
     def close(self) -> None:
         """Ends every watch soon."""
         self._closing.set()
+
+
+def _too_many(limit: str) -> RpcRefused:
+    rule = f"{limit}; end one, or try again later"
+    return RpcRefused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too-many-watches", rule)
 
 
 class Change(NamedTuple):
@@ -94,7 +109,7 @@ class ResourceWatch:
 
     def run(self, watches: Watches, context: grpc.ServicerContext) -> Iterator[Change]:
         """Sends until the caller leaves. Counts as one watch. Raises RpcRefused."""
-        with watches.slot():
+        with watches.slot(context):
             with self._fold.lock:
                 self._fold.on_accepted(self._listen)
                 present = [ref for state in self._models() for ref in refs_of(state)]

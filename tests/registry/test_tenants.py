@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
 from services.registry import app as registry
 from services.registry.settings import Settings
+from services.registry.watches import MAX_WATCHES_OF_ONE
 from tests.access.test_bounds import NAMES
 from tests.access.test_table import methods
 from tests.access.test_target import Known
@@ -220,18 +222,39 @@ WATCHES: dict[str, Callable[[Stubs], Any]] = {
 }
 
 
-def test_a_watch_that_has_nothing_to_send_ends_with_its_grant(tenants: Tenants):
-    grant = access_service.GrantRoleRequest(grant="guest", subject="guest", role=facts.ROLE_VIEWER, models=MINE)
+@contextmanager
+def guest_of(tenants: Tenants, name: str) -> Iterator[Stubs]:
+    """The stubs of a viewer of b.mine, by a grant of its name."""
+    grant = access_service.GrantRoleRequest(grant=name, subject=name, role=facts.ROLE_VIEWER, models=MINE)
     tenants.root.access.GrantRole(grant)
-    guest = stubs_of(tenants.address, grant.subject)
-    watches = [watch(guest) for watch in WATCHES.values()]
-    for watch in watches:
-        next(watch)
-    tenants.root.access.RevokeRole(access_service.RevokeRoleRequest(grant=grant.grant))
-    for watch in watches:
-        with pytest.raises(grpc.RpcError, match="PERMISSION_DENIED"):
-            list(watch)
+    guest = stubs_of(tenants.address, name)
+    yield guest
     guest.close()
+
+
+def test_a_watch_that_has_nothing_to_send_ends_with_its_grant(tenants: Tenants):
+    with guest_of(tenants, "guest") as guest:
+        watches = [watch(guest) for watch in WATCHES.values()]
+        for watch in watches:
+            next(watch)
+        tenants.root.access.RevokeRole(access_service.RevokeRoleRequest(grant="guest"))
+        for watch in watches:
+            with pytest.raises(grpc.RpcError, match="PERMISSION_DENIED"):
+                list(watch)
+
+
+def test_one_caller_does_not_take_all_watches(tenants: Tenants):
+    watch = WATCHES["of models"]
+    with guest_of(tenants, "greedy") as greedy:
+        watches = [watch(greedy) for _ in range(MAX_WATCHES_OF_ONE)]
+        for each in watches:
+            next(each)
+        with pytest.raises(grpc.RpcError, match="each caller 32 watches"):
+            next(watch(greedy))
+        watches.append(watch(tenants.anna))
+        next(watches[-1])
+        for each in watches:
+            each.cancel()
 
 
 def test_the_requests_that_name_no_model_are_known():

@@ -63,8 +63,8 @@ def parse(text: bytes, imported: bool = False) -> configuration.ModelConfigurati
         made_elsewhere(parsed)
     else:
         made_here(root, parsed)
-    evaluate(root.table("evaluate"), parsed)
-    gate(root.table("gate", optional=True), parsed)
+    metrics_are_known = evaluate(root.table("evaluate"), parsed)
+    gate(root.table("gate", optional=True), parsed, metrics_are_known)
     release(root.table("release", optional=True), parsed)
     network(root.table("network", optional=True), parsed, from_graph=parsed.code.kind == ONNX)
     parsed.parameters_json = parameters(root.table("parameters", optional=True))

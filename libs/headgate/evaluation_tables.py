@@ -57,7 +57,8 @@ OWN_METRICS = "own_metrics"
 NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
-def evaluate(table: Table, into: configuration.ModelConfiguration) -> None:
+def evaluate(table: Table, into: configuration.ModelConfiguration) -> bool:
+    """Reads the table. False when its list of metrics is wrong, so that nobody knows which ones were meant."""
     own = _own_metrics(table.table(OWN_METRICS, optional=True), into)
     # A wrong task is one problem. The metrics of the task that was meant must not become another one.
     known = METRICS.get(into.task) or ALL_METRICS
@@ -75,6 +76,7 @@ def evaluate(table: Table, into: configuration.ModelConfiguration) -> None:
         into.evaluate.confidence = confidence
     _slices(table.table(SLICES, optional=True), into)
     table.no_more(("metrics", "threshold", "confidence", SLICES, OWN_METRICS))
+    return metrics is not None
 
 
 def _own_metrics(table: Table, into: configuration.ModelConfiguration) -> list[str]:
@@ -133,23 +135,26 @@ def _slice(table: Table, into: configuration.Slice) -> None:
     table.no_more(("input", "column", "equals", "min", "max"))
 
 
-def gate(table: Table, into: configuration.ModelConfiguration) -> None:
+def gate(table: Table, into: configuration.ModelConfiguration, metrics_are_known: bool) -> None:
+    """Reads the table. Wrong metrics are one problem already, so no rule must name one of them then."""
     into.gate.approvals = table.whole(APPROVALS, 0, MAX_APPROVALS, 0) or 0
-    _rules(table, into, "", (APPROVALS, SLICES))
+    listed = into.evaluate.metrics if metrics_are_known else None
+    _rules(table, into, "", listed)
     slices = table.table(SLICES, optional=True)
     known = [each.name for each in into.evaluate.slices]
     for name in slices.values:
         if name not in known:
             slices.wrong(name, "a slice of evaluate.slices", name)
-        _rules(slices.table(name), into, name, ())
+        _rules(slices.table(name), into, name, listed)
 
 
-def _rules(table: Table, into: configuration.ModelConfiguration, slice_name: str, others: Collection[str]) -> None:
+def _rules(
+    table: Table, into: configuration.ModelConfiguration, slice_name: str, listed: Collection[str] | None
+) -> None:
     for metric in table.values:
-        if metric in others:
+        if not slice_name and metric in (APPROVALS, SLICES):
             continue
-        # Metrics that are wrong are one problem already, and name none that a rule could be about.
-        if into.evaluate.metrics and metric not in into.evaluate.metrics:
+        if listed is not None and metric not in listed:
             table.wrong(metric, "a metric that evaluate.metrics lists", metric)
         elif slice_name and metric in (LEAKAGE, *(own.name for own in into.evaluate.own_metrics)):
             table.wrong(metric, "a metric that is measured on slices", metric)

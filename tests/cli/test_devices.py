@@ -42,7 +42,7 @@ def test_the_list_says_what_each_device_serves_and_refuses_and_which_are_away(tm
             code, printed, _ = headgate("gateway", "devices", "--from", fleet.address, "--wide")
             till = next(line for line in printed.splitlines() if line.startswith("till-1"))
             assert (code, till.split()[1]) == (Exit.OK, "follows")
-            assert "fraud v2: ArtifactUntrusted" in till
+            assert "fraud v2: the manifest " in till
             assert next(line for line in printed.splitlines() if line.startswith("gone")).split()[1] == "away"
             assert "till-1" in headgate("gateway", "devices", "--from", fleet.address, "--troubled")[1]
             assert "gone" in headgate("gateway", "devices", "--from", fleet.address, "-n", "1")[1]

@@ -96,7 +96,10 @@ def test_an_event_from_standard_input_gets_the_key_from_its_partition_key(
         (json.dumps({key: EVENT[key] for key in EVENT if key != "data"}), "data is missing: expected a JSON object"),
         (json.dumps({**EVENT, "data": "x" * 300_000}), "data has 300002 bytes: expected at most 262144"),
         (json.dumps({**EVENT, "type": "com.example.push"}), "type: expected dev.cdevents.change.merged or headgate."),
-        (json.dumps({**EVENT, "partitionkey": "Fraud!", "data": {}}), "partitionkey is 'Fraud!': a name has"),
+        (
+            json.dumps({**EVENT, "partitionkey": "Fraud!", "data": {}}),
+            "partitionkey is 'Fraud!': the name of a model",
+        ),
         (json.dumps({**EVENT, "data": {"customData": {"commit": "a" * 40}}}), "repository is empty: a version needs"),
         (json.dumps(EVENT).replace("a" * 40, "a" * 7), "commit is 'aaaaaaa': a commit is a full hash of 40 or 64"),
         (json.dumps(EVENT)[:-1] + ', "id": "43"}', "the key 'id' stands twice in one object"),

@@ -129,7 +129,7 @@ def an_output(request):
         (with_raw(mixed(), [bytes(8)]), ["input 'i64'", "either contents or raw_input_contents, got both"]),
         (with_contents(mixed(i64=[]), "i64", "int_contents", [1]), ["'i64'", "in int64_contents, got int_contents"]),
         (with_contents(mixed(), "u8", "bool_contents", [True]), ["'u8'", "in uint_contents, got bool_contents"]),
-        (mixed(u8=[256]), ["input 'u8': expected values of UINT8"]),
+        (mixed(u8=[256]), ["input 'u8': expected numbers from 0 to 255 (UINT8), got 256 as element 0"]),
         (with_parameter(mixed(), "routing_key", int64_param=1), ["parameter 'routing_key': expected a string"]),
         (with_parameter(mixed(), "timeout", string_param="1"), ["parameter 'timeout': expected a whole number"]),
         (

@@ -9,4 +9,4 @@ version="$(sed -n 's/^    version: \([0-9.]*\)$/\1/p' k8s/components/strimzi/kaf
 
 # A broker that the environment names may have another version.
 unset HEADGATE_KAFKA
-HEADGATE_KAFKA_VERSION=$version exec "$@" -m kafka tests/contract tests/journeys/test_breast_cancer.py
+HEADGATE_KAFKA_VERSION=$version exec "$@" -m kafka tests/contract tests/journeys/test_fraud.py

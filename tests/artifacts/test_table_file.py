@@ -22,6 +22,7 @@ WRONG = {
     "a number of too many digits": (b'{"a": 1}\n{"a": ' + b"1" * 5_000 + b"}\n", "line 2: Exceeds the limit"),
     "deep json": (b'{"a": 1}\n{"a": ' + b"[" * 200_000, "line 2: expected JSON with less nesting"),
     "a short line of csv": (b'a,b\n"x\ny",2\n1\n', "line 4 has 1 cells, and the first line 2"),
+    "a row in place of the header": (b"1.5,2,2\n3,4,5\n", "line 1 has only numbers: put the names of the columns"),
     "a cell that is too long": (b"a\n1\n" + b"x" * 200_000, "line 3: field larger than field limit"),
     "latin-1": (b"a,b\n1,2\n\xe9,2\n", "line 3: the byte 0xe9 is no UTF-8: save the file as UTF-8"),
     "an array of objects": (b"\x93NUMPY\x01\x00", "NPY: .*save an array of numbers with numpy.save"),
@@ -41,6 +42,12 @@ def test_an_array_of_python_objects_is_refused_with_how_to_save_it(tmp_path: Pat
 
     with pytest.raises(InvalidTable, match=r"NPY: .*save an array of numbers"):
         read_table(tmp_path / "rows.npy")
+
+
+def test_a_header_that_counts_the_columns_as_pandas_does_is_one(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, b"0,1,2\n3,4,5\n"))
+
+    assert (list(table.columns), table.rows) == (["0", "1", "2"], 1)
 
 
 def test_a_row_is_found_again_by_the_line_on_which_it_ends(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def test_every_output_of_every_datatype_is_printed_exactly(headgate: Headgate) -
         "text_out": "BYTES",
     }
     assert found["shapes"] == {f"{name}_out": [2] for name in MIXED}
+    assert found["warning"] == "some values are not finite numbers; this answer counts as bad"
     code, out, _ = headgate("predict", "mixed", "--json", "rows.json")
     lines = {line.split(maxsplit=1)[0]: line.split(maxsplit=1)[1] for line in out.splitlines()}
     assert code == 0

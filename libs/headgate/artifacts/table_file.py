@@ -103,7 +103,7 @@ def _from_csv(file: Path) -> Table:
 
 
 def _csv_table(lines: Any) -> Table:
-    header = _distinct(next(lines, []))
+    header = _header(next(lines, []))
     columns: list[list[str]] = [[] for _ in header]
     ends = []
     for cells in lines:
@@ -115,6 +115,21 @@ def _csv_table(lines: Any) -> Table:
         for column, cell in zip(columns, cells, strict=True):
             column.append(cell)
     return Table(dict(zip(header, columns, strict=True)), ends)
+
+
+def _header(cells: Sequence[str]) -> list[str]:
+    """The names of the columns. A first line of numbers is a row, unless it counts the columns as pandas does."""
+    if cells and all(map(_is_number, cells)) and list(cells) != [str(column) for column in range(len(cells))]:
+        raise InvalidTable("line 1 has only numbers: put the names of the columns there, such as a,b,c, above the rows")
+    return _distinct(cells)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _from_json_lines(file: Path) -> Table:

@@ -21,6 +21,7 @@ from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.tensors import InvalidTensor, Tensor, Value
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
+NOT_FINITE = "some values are not finite numbers; this answer counts as bad"
 MAX_SHOWN_ROWS = 20
 MAX_SHOWN_VALUES = 20
 """How much of an output a table shows. JSON and YAML have all of it."""
@@ -137,8 +138,7 @@ def _show(result: Answer, output: Format, rows: int = 0) -> None:
     if output is not Format.TABLE:
         show_data(_data(result), output)
         return
-    bad = "some values are not finite numbers; this answer counts as bad" if result.is_bad else ""
-    shown = {"version": f"v{result.version}", "arm": result.arm, "warning": bad}
+    shown = {"version": f"v{result.version}", "arm": result.arm, "warning": NOT_FINITE if result.is_bad else ""}
     if rows and all(tensor.shape[:1] == (rows,) for tensor in result.tensors):
         pairs(shown)
         show_rows(_lines(result, rows), output, wide=True)
@@ -160,6 +160,7 @@ def _data(result: Answer) -> dict[str, Any]:
         "outputs": {each.name: [_json_value(value) for value in each.values] for each in result.tensors},
         "shapes": {each.name: list(each.shape) for each in result.tensors},
         "datatypes": {each.name: each.datatype for each in result.tensors},
+        **({"warning": NOT_FINITE} if result.is_bad else {}),
     }
 
 

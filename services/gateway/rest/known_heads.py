@@ -3,6 +3,7 @@
 from hashlib import sha256
 from typing import NamedTuple
 
+from headgate.runtime.rpc.headers import AUTHORIZATION
 from services.gateway.rest.http_messages import HttpRequest
 from services.gateway.rest.peer import NO_PEER, Peer
 
@@ -13,9 +14,7 @@ MAX_HEAD_BYTES = 4 * 1024
 END = b"\r\n\r\n"
 NOT_KNOWN = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 """With these headers it is not the length alone that says where the request ends."""
-
-
-AUTHORIZATION = b"authorization"
+_AUTHORIZATION = AUTHORIZATION.encode()
 
 
 class _Known(NamedTuple):
@@ -43,7 +42,7 @@ class KnownHeads:
         if known is None or len(data) != start + known.body_bytes:
             return None
         like, token = known.request, known.token
-        headers = like.headers if token is None else {**like.headers, AUTHORIZATION: head[token]}
+        headers = like.headers if token is None else {**like.headers, _AUTHORIZATION: head[token]}
         return HttpRequest(like.method, like.target, headers, data[start:], peer=peer)
 
     def learn(self, data: bytes, request: HttpRequest) -> None:
@@ -56,7 +55,7 @@ class KnownHeads:
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         head, headers = data[:start], dict(request.headers)
-        value = headers.pop(AUTHORIZATION, None)
+        value = headers.pop(_AUTHORIZATION, None)
         like = request._replace(body=b"", peer=NO_PEER, headers=headers)
         if value is None:
             self._known[head] = _Known(like, len(request.body), None)

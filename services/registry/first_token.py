@@ -5,8 +5,7 @@ import logging
 from pathlib import Path
 
 from headgate.access.grants import ALL
-from headgate.access.secret import PREFIX, SECRET, digest_of
-from headgate.client.bearer import TokenUnusable, read_token
+from headgate.client.bearer import TokenUnusable, digest_in
 from headgate.domain.access import DAY_MS
 from headgate.domain.names import ACCESS_STREAM, TOKEN_PREFIX
 from headgate.domain.refusal import Refused
@@ -31,12 +30,9 @@ def first_digest(file: Path | None) -> str:
     if file is None:
         return ""
     try:
-        secret = read_token(file)
+        return digest_in(file)
     except TokenUnusable as error:
         raise SettingsError([f"{SETTING}: {error}"]) from error
-    if not SECRET.fullmatch(secret):
-        raise SettingsError([f"{SETTING}: {file}: expected a secret that begins with {PREFIX}, with 32 random bytes"])
-    return digest_of(secret)
 
 
 def make_first_token(decider: Decider, fold: LifecycleFold, sha256: str, at_ms: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from headgate.access.secret import SECRET, digest_of
 from headgate.client.added_header import AddedHeader
 from headgate.runtime.rpc.headers import AUTHORIZATION
 
@@ -39,3 +40,11 @@ def read_token(file: Path) -> str:
     if not text or len(text) > MAX_BYTES or not all(0x20 < byte < 0x7F for byte in text):
         raise TokenUnusable(f"{file}: expected one token, without spaces, of at most {MAX_BYTES} characters")
     return text.decode("ascii")
+
+
+def digest_in(file: Path) -> str:
+    """The digest by which the secret in a file is known. Raises TokenUnusable."""
+    secret = read_token(file)
+    if not SECRET.fullmatch(secret):
+        raise TokenUnusable(f"{file}: expected a secret as `headgate token secret` prints it")
+    return digest_of(secret)

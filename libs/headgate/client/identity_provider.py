@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headgate.domain.address import is_loopback_url
+from headgate.domain.address import keeps_secrets
 from headgate.domain.printable import printable
+from headgate.runtime.no_redirect import NoRedirect
 
 CALL_SECONDS = 15.0
 MAX_BYTES = 1 << 20
@@ -186,7 +187,7 @@ def _post(url: str, form: Mapping[str, str], client: tuple[str, str] | None = No
 
 def _call(request: urllib.request.Request) -> dict[str, Any]:
     request.add_header("accept", "application/json")
-    opener = urllib.request.build_opener(_NoRedirect)
+    opener = urllib.request.build_opener(NoRedirect)
     where = request.full_url
     try:
         with opener.open(request, timeout=CALL_SECONDS) as answer:
@@ -213,14 +214,9 @@ def _parsed(content: bytes, where: str) -> dict[str, Any]:
 
 def _require_encrypted(url: str) -> None:
     """Raises LoginFailed for an address to which a secret must not go."""
-    if not (url.startswith("https://") or is_loopback_url(url)):
+    if not keeps_secrets(url):
         raise LoginFailed(f"{_shown(url)}: expected a URL with https; http is for loopback alone")
 
 
 def _shown(text: object) -> str:
     return printable(str(text))[:MAX_SHOWN]
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        """Follows nothing: a secret goes to the named address alone."""

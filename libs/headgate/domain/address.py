@@ -48,6 +48,11 @@ def is_loopback_url(url: str) -> bool:
     return is_web_address(url) and urlsplit(url).scheme == "http" and is_loopback(urlsplit(url).hostname or "")
 
 
+def keeps_secrets(url: str) -> bool:
+    """Whether nobody on the way to the URL's server reads what is sent: by https, or on this machine alone."""
+    return url.startswith("https://") or is_loopback_url(url)
+
+
 def is_web_address(url: str) -> bool:
     """Whether the URL names a server that is reached over HTTP, by a port that exists."""
     return has_real_port(url) and urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)

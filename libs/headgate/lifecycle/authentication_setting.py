@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from headgate.domain.access import SUBJECT_RULE, is_subject
-from headgate.domain.address import is_loopback_url
+from headgate.domain.address import keeps_secrets
 from headgate.lifecycle.folded_access import FoldedAccess
 from headgate.lifecycle.service_parts import ServiceParts, ServiceSettings
 from headgate.runtime.authentication.authenticator import Authenticator, TokenVerifier
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def _require_keys(source: str) -> None:
-    if "://" in source and not source.startswith("https://") and not is_loopback_url(source):
+    if "://" in source and not keeps_secrets(source):
         raise ValueError(KEYS_RULE)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import jwt
 
 from headgate.runtime.authentication.proof import NotProven
+from headgate.runtime.no_redirect import NoRedirect
 
 REFRESH_SECONDS = 300.0
 """After this time the keys are read again."""
@@ -114,7 +115,7 @@ def read_source(source: str) -> bytes:
         with Path(source).open("rb") as file:
             found = file.read(MAX_BYTES + 1)
     else:
-        opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
+        opener = urllib.request.build_opener(NoRedirect, urllib.request.ProxyHandler({}))
         with opener.open(source, timeout=READ_SECONDS) as answer:
             found = answer.read(MAX_BYTES + 1)
     if len(found) > MAX_BYTES:
@@ -146,8 +147,3 @@ def _usable(values: Any) -> jwt.PyJWK | None:
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
     return key if kind != "RSA" or key.key.key_size >= MIN_RSA_BITS else None
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        """Follows nothing: the operator has named the address."""

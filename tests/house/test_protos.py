@@ -9,20 +9,20 @@ import pytest
 
 from tests.house.tree import ROOT
 
-BUF = Path(sys.executable).parent / "buf"
 FIELD = "  string correlation_id = 8;\n"
 
 
 @pytest.fixture
 def contract(tmp_path):
     shutil.copytree(ROOT / "protos", tmp_path / "protos")
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     shutil.copy(ROOT / "buf.yaml", tmp_path)
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
     return tmp_path
 
 
 def breaking(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [BUF, "breaking", "--against", "protos/baseline.binpb"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return subprocess.run(["scripts/protos.sh", "breaking"], cwd=folder, capture_output=True, text=True)
 
 
 def test_a_new_field_is_compatible(contract):

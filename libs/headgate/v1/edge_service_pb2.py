@@ -22,51 +22,54 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from headgate.v1 import facts_pb2 as headgate_dot_v1_dot_facts__pb2
 from headgate.v1 import telemetry_pb2 as headgate_dot_v1_dot_telemetry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadgate/v1/edge_service.proto\x12\x0bheadgate.v1\x1a\x17headgate/v1/facts.proto\x1a\x1bheadgate/v1/telemetry.proto\"_\n\x12WatchRoutesRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x0e\n\x06models\x18\x03 \x03(\t\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\"\x83\x01\n\x13WatchRoutesResponse\x12\'\n\x06routes\x18\x01 \x01(\x0b\x32\x17.headgate.v1.EdgeRoutes\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x15\n\rlog_silent_ms\x18\x03 \x01(\x03\x12\x16\n\x0enext_within_ms\x18\x04 \x01(\x03\"I\n\nEdgeRoutes\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12&\n\x06routes\x18\x02 \x03(\x0b\x32\x16.headgate.v1.EdgeRoute\"\xe5\x01\n\tEdgeRoute\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06stable\x18\x02 \x01(\x05\x12\x11\n\tcandidate\x18\x03 \x01(\x05\x12\x1c\n\x14\x63\x61ndidate_weight_bps\x18\x04 \x01(\x05\x12\x0f\n\x07release\x18\x05 \x01(\x05\x12\r\n\x05\x65poch\x18\x06 \x01(\x03\x12\x0c\n\x04salt\x18\x07 \x01(\t\x12\x1a\n\x12\x63\x61ndidate_lease_ms\x18\x08 \x01(\x03\x12\x12\n\narm_header\x18\t \x01(\x08\x12*\n\x08versions\x18\n \x03(\x0b\x32\x18.headgate.v1.EdgeVersion\"Y\n\x0b\x45\x64geVersion\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\'\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x15.headgate.v1.Artifact\x12\x10\n\x08withheld\x18\x03 \x01(\t\"Z\n\x13ReadArtifactRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\"8\n\x14ReadArtifactResponse\x12\x0c\n\x04part\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\xce\x01\n\x13ReportDeviceRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12(\n\x06routes\x18\x04 \x03(\x0b\x32\x18.headgate.v1.RouteStatus\x12)\n\x06totals\x18\x05 \x03(\x0b\x32\x19.headgate.v1.DeviceTotals\x12(\n\x06served\x18\x06 \x03(\x0b\x32\x18.headgate.v1.ServedModel\"l\n\x0bServedModel\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x1d\n\x03\x61rm\x18\x03 \x01(\x0e\x32\x10.headgate.v1.Arm\x12\x0f\n\x07release\x18\x04 \x01(\x05\x12\r\n\x05\x65poch\x18\x05 \x01(\x03\"\xca\x01\n\x0c\x44\x65viceTotals\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\x05\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x1c\n\x14\x63\x61ndidate_weight_bps\x18\x04 \x01(\x05\x12\x1d\n\x03\x61rm\x18\x05 \x01(\x0e\x32\x10.headgate.v1.Arm\x12\x0f\n\x07version\x18\x06 \x01(\x05\x12\x10\n\x08requests\x18\x07 \x01(\x03\x12\x14\n\x0c\x62\x61\x64_requests\x18\x08 \x01(\x03\x12\x15\n\rlate_requests\x18\t \x01(\x03\"[\n\x14ReportDeviceResponse\x12*\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x19.headgate.v1.TotalsAnswer\x12\x17\n\x0freport_after_ms\x18\x02 \x01(\x03\"\xcd\x01\n\x0cTotalsAnswer\x12\x32\n\x07outcome\x18\x01 \x01(\x0e\x32!.headgate.v1.TotalsAnswer.Outcome\x12\x0e\n\x06reason\x18\x02 \x01(\t\"y\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x11\n\rOUTCOME_TAKEN\x10\x01\x12\x16\n\x12OUTCOME_NOT_NEEDED\x10\x02\x12\x15\n\x11OUTCOME_TRY_LATER\x10\x03\x12\x13\n\x0fOUTCOME_REFUSED\x10\x04\"g\n\x12ListDevicesRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x15\n\ronly_troubled\x18\x04 \x01(\x08\"X\n\x13ListDevicesResponse\x12(\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x17.headgate.v1.EdgeDevice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9a\x01\n\nEdgeDevice\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x11\n\tfollowing\x18\x02 \x01(\x08\x12\x11\n\tsilent_ms\x18\x03 \x01(\x03\x12(\n\x06served\x18\x04 \x03(\x0b\x32\x18.headgate.v1.ServedModel\x12,\n\x07refused\x18\x05 \x03(\x0b\x32\x1b.headgate.v1.RefusedVersion\"@\n\x0eRefusedVersion\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t2\xdf\x02\n\x0b\x45\x64geService\x12R\n\x0bWatchRoutes\x12\x1f.headgate.v1.WatchRoutesRequest\x1a .headgate.v1.WatchRoutesResponse0\x01\x12U\n\x0cReadArtifact\x12 .headgate.v1.ReadArtifactRequest\x1a!.headgate.v1.ReadArtifactResponse0\x01\x12S\n\x0cReportDevice\x12 .headgate.v1.ReportDeviceRequest\x1a!.headgate.v1.ReportDeviceResponse\x12P\n\x0bListDevices\x12\x1f.headgate.v1.ListDevicesRequest\x1a .headgate.v1.ListDevicesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadgate/v1/edge_service.proto\x12\x0bheadgate.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17headgate/v1/facts.proto\x1a\x1bheadgate/v1/telemetry.proto\"_\n\x12WatchRoutesRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x0e\n\x06models\x18\x03 \x03(\t\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\"\x83\x01\n\x13WatchRoutesResponse\x12\'\n\x06routes\x18\x01 \x01(\x0b\x32\x17.headgate.v1.EdgeRoutes\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x15\n\rlog_silent_ms\x18\x03 \x01(\x03\x12\x16\n\x0enext_within_ms\x18\x04 \x01(\x03\"I\n\nEdgeRoutes\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12&\n\x06routes\x18\x02 \x03(\x0b\x32\x16.headgate.v1.EdgeRoute\"\xe5\x01\n\tEdgeRoute\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06stable\x18\x02 \x01(\x05\x12\x11\n\tcandidate\x18\x03 \x01(\x05\x12\x1c\n\x14\x63\x61ndidate_weight_bps\x18\x04 \x01(\x05\x12\x0f\n\x07release\x18\x05 \x01(\x05\x12\r\n\x05\x65poch\x18\x06 \x01(\x03\x12\x0c\n\x04salt\x18\x07 \x01(\t\x12\x1a\n\x12\x63\x61ndidate_lease_ms\x18\x08 \x01(\x03\x12\x12\n\narm_header\x18\t \x01(\x08\x12*\n\x08versions\x18\n \x03(\x0b\x32\x18.headgate.v1.EdgeVersion\"Y\n\x0b\x45\x64geVersion\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\'\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x15.headgate.v1.Artifact\x12\x10\n\x08withheld\x18\x03 \x01(\t\"Z\n\x13ReadArtifactRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\"8\n\x14ReadArtifactResponse\x12\x0c\n\x04part\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\xce\x01\n\x13ReportDeviceRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12(\n\x06routes\x18\x04 \x03(\x0b\x32\x18.headgate.v1.RouteStatus\x12)\n\x06totals\x18\x05 \x03(\x0b\x32\x19.headgate.v1.DeviceTotals\x12(\n\x06served\x18\x06 \x03(\x0b\x32\x18.headgate.v1.ServedModel\"l\n\x0bServedModel\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x1d\n\x03\x61rm\x18\x03 \x01(\x0e\x32\x10.headgate.v1.Arm\x12\x0f\n\x07release\x18\x04 \x01(\x05\x12\r\n\x05\x65poch\x18\x05 \x01(\x03\"\xca\x01\n\x0c\x44\x65viceTotals\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07release\x18\x02 \x01(\x05\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x1c\n\x14\x63\x61ndidate_weight_bps\x18\x04 \x01(\x05\x12\x1d\n\x03\x61rm\x18\x05 \x01(\x0e\x32\x10.headgate.v1.Arm\x12\x0f\n\x07version\x18\x06 \x01(\x05\x12\x10\n\x08requests\x18\x07 \x01(\x03\x12\x14\n\x0c\x62\x61\x64_requests\x18\x08 \x01(\x03\x12\x15\n\rlate_requests\x18\t \x01(\x03\"[\n\x14ReportDeviceResponse\x12*\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x19.headgate.v1.TotalsAnswer\x12\x17\n\x0freport_after_ms\x18\x02 \x01(\x03\"\xcd\x01\n\x0cTotalsAnswer\x12\x32\n\x07outcome\x18\x01 \x01(\x0e\x32!.headgate.v1.TotalsAnswer.Outcome\x12\x0e\n\x06reason\x18\x02 \x01(\t\"y\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x11\n\rOUTCOME_TAKEN\x10\x01\x12\x16\n\x12OUTCOME_NOT_NEEDED\x10\x02\x12\x15\n\x11OUTCOME_TRY_LATER\x10\x03\x12\x13\n\x0fOUTCOME_REFUSED\x10\x04\"g\n\x12ListDevicesRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x15\n\ronly_troubled\x18\x04 \x01(\x08\"X\n\x13ListDevicesResponse\x12(\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x17.headgate.v1.EdgeDevice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9a\x01\n\nEdgeDevice\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x11\n\tfollowing\x18\x02 \x01(\x08\x12\x11\n\tsilent_ms\x18\x03 \x01(\x03\x12(\n\x06served\x18\x04 \x03(\x0b\x32\x18.headgate.v1.ServedModel\x12,\n\x07refused\x18\x05 \x03(\x0b\x32\x1b.headgate.v1.RefusedVersion\"@\n\x0eRefusedVersion\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t2\xf4\x02\n\x0b\x45\x64geService\x12R\n\x0bWatchRoutes\x12\x1f.headgate.v1.WatchRoutesRequest\x1a .headgate.v1.WatchRoutesResponse0\x01\x12U\n\x0cReadArtifact\x12 .headgate.v1.ReadArtifactRequest\x1a!.headgate.v1.ReadArtifactResponse0\x01\x12S\n\x0cReportDevice\x12 .headgate.v1.ReportDeviceRequest\x1a!.headgate.v1.ReportDeviceResponse\x12\x65\n\x0bListDevices\x12\x1f.headgate.v1.ListDevicesRequest\x1a .headgate.v1.ListDevicesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/devicesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headgate.v1.edge_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHROUTESREQUEST']._serialized_start=101
-  _globals['_WATCHROUTESREQUEST']._serialized_end=196
-  _globals['_WATCHROUTESRESPONSE']._serialized_start=199
-  _globals['_WATCHROUTESRESPONSE']._serialized_end=330
-  _globals['_EDGEROUTES']._serialized_start=332
-  _globals['_EDGEROUTES']._serialized_end=405
-  _globals['_EDGEROUTE']._serialized_start=408
-  _globals['_EDGEROUTE']._serialized_end=637
-  _globals['_EDGEVERSION']._serialized_start=639
-  _globals['_EDGEVERSION']._serialized_end=728
-  _globals['_READARTIFACTREQUEST']._serialized_start=730
-  _globals['_READARTIFACTREQUEST']._serialized_end=820
-  _globals['_READARTIFACTRESPONSE']._serialized_start=822
-  _globals['_READARTIFACTRESPONSE']._serialized_end=878
-  _globals['_REPORTDEVICEREQUEST']._serialized_start=881
-  _globals['_REPORTDEVICEREQUEST']._serialized_end=1087
-  _globals['_SERVEDMODEL']._serialized_start=1089
-  _globals['_SERVEDMODEL']._serialized_end=1197
-  _globals['_DEVICETOTALS']._serialized_start=1200
-  _globals['_DEVICETOTALS']._serialized_end=1402
-  _globals['_REPORTDEVICERESPONSE']._serialized_start=1404
-  _globals['_REPORTDEVICERESPONSE']._serialized_end=1495
-  _globals['_TOTALSANSWER']._serialized_start=1498
-  _globals['_TOTALSANSWER']._serialized_end=1703
-  _globals['_TOTALSANSWER_OUTCOME']._serialized_start=1582
-  _globals['_TOTALSANSWER_OUTCOME']._serialized_end=1703
-  _globals['_LISTDEVICESREQUEST']._serialized_start=1705
-  _globals['_LISTDEVICESREQUEST']._serialized_end=1808
-  _globals['_LISTDEVICESRESPONSE']._serialized_start=1810
-  _globals['_LISTDEVICESRESPONSE']._serialized_end=1898
-  _globals['_EDGEDEVICE']._serialized_start=1901
-  _globals['_EDGEDEVICE']._serialized_end=2055
-  _globals['_REFUSEDVERSION']._serialized_start=2057
-  _globals['_REFUSEDVERSION']._serialized_end=2121
-  _globals['_EDGESERVICE']._serialized_start=2124
-  _globals['_EDGESERVICE']._serialized_end=2475
+  _globals['_EDGESERVICE'].methods_by_name['ListDevices']._loaded_options = None
+  _globals['_EDGESERVICE'].methods_by_name['ListDevices']._serialized_options = b'\202\323\344\223\002\r\022\013/v1/devices'
+  _globals['_WATCHROUTESREQUEST']._serialized_start=131
+  _globals['_WATCHROUTESREQUEST']._serialized_end=226
+  _globals['_WATCHROUTESRESPONSE']._serialized_start=229
+  _globals['_WATCHROUTESRESPONSE']._serialized_end=360
+  _globals['_EDGEROUTES']._serialized_start=362
+  _globals['_EDGEROUTES']._serialized_end=435
+  _globals['_EDGEROUTE']._serialized_start=438
+  _globals['_EDGEROUTE']._serialized_end=667
+  _globals['_EDGEVERSION']._serialized_start=669
+  _globals['_EDGEVERSION']._serialized_end=758
+  _globals['_READARTIFACTREQUEST']._serialized_start=760
+  _globals['_READARTIFACTREQUEST']._serialized_end=850
+  _globals['_READARTIFACTRESPONSE']._serialized_start=852
+  _globals['_READARTIFACTRESPONSE']._serialized_end=908
+  _globals['_REPORTDEVICEREQUEST']._serialized_start=911
+  _globals['_REPORTDEVICEREQUEST']._serialized_end=1117
+  _globals['_SERVEDMODEL']._serialized_start=1119
+  _globals['_SERVEDMODEL']._serialized_end=1227
+  _globals['_DEVICETOTALS']._serialized_start=1230
+  _globals['_DEVICETOTALS']._serialized_end=1432
+  _globals['_REPORTDEVICERESPONSE']._serialized_start=1434
+  _globals['_REPORTDEVICERESPONSE']._serialized_end=1525
+  _globals['_TOTALSANSWER']._serialized_start=1528
+  _globals['_TOTALSANSWER']._serialized_end=1733
+  _globals['_TOTALSANSWER_OUTCOME']._serialized_start=1612
+  _globals['_TOTALSANSWER_OUTCOME']._serialized_end=1733
+  _globals['_LISTDEVICESREQUEST']._serialized_start=1735
+  _globals['_LISTDEVICESREQUEST']._serialized_end=1838
+  _globals['_LISTDEVICESRESPONSE']._serialized_start=1840
+  _globals['_LISTDEVICESRESPONSE']._serialized_end=1928
+  _globals['_EDGEDEVICE']._serialized_start=1931
+  _globals['_EDGEDEVICE']._serialized_end=2085
+  _globals['_REFUSEDVERSION']._serialized_start=2087
+  _globals['_REFUSEDVERSION']._serialized_end=2151
+  _globals['_EDGESERVICE']._serialized_start=2154
+  _globals['_EDGESERVICE']._serialized_end=2526
 # @@protoc_insertion_point(module_scope)

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from headgate.v1 import facts_pb2 as headgate_dot_v1_dot_facts__pb2
 from headgate.v1 import resources_pb2 as headgate_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"headgate/v1/registry_service.proto\x12\x0bheadgate.v1\x1a\x17headgate/v1/facts.proto\x1a\x1bheadgate/v1/resources.proto\"\x13\n\x11GetLogTimeRequest\"\x1a\n\x07LogTime\x12\x0f\n\x07time_ms\x18\x01 \x01(\x03\"\xcc\x01\n\x12\x43reateModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nrepository\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12;\n\x06labels\x18\x05 \x03(\x0b\x32+.headgate.v1.CreateModelRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\\\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"v\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.headgate.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12#\n\x04read\x18\x03 \x01(\x0b\x32\x15.headgate.v1.ReadMark\"_\n\x11LabelModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\"$\n\x12WatchModelsRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\"\x96\x01\n\x13WatchModelsResponse\x12+\n\x06\x63hange\x18\x01 \x01(\x0e\x32\x1b.headgate.v1.ResourceChange\x12!\n\x05model\x18\x02 \x01(\x0b\x32\x12.headgate.v1.Model\x12/\n\tpositions\x18\x03 \x03(\x0b\x32\x1c.headgate.v1.HistoryPosition\"6\n\x14WatchVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\"\x9c\x01\n\x15WatchVersionsResponse\x12+\n\x06\x63hange\x18\x01 \x01(\x0e\x32\x1b.headgate.v1.ResourceChange\x12%\n\x07version\x18\x02 \x01(\x0b\x32\x14.headgate.v1.Version\x12/\n\tpositions\x18\x03 \x03(\x0b\x32\x1c.headgate.v1.HistoryPosition\"m\n\x12UpdateModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nrepository\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\"\xa9\x01\n\x14\x43reateVersionRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t\x12\x16\n\x0e\x63ommit_message\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\x12#\n\x06upload\x18\x07 \x01(\x0b\x32\x13.headgate.v1.Upload\"!\n\x11GetVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"n\n\x13ListVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\"|\n\x14ListVersionsResponse\x12&\n\x08versions\x18\x01 \x03(\x0b\x32\x14.headgate.v1.Version\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12#\n\x04read\x18\x03 \x01(\x0b\x32\x15.headgate.v1.ReadMark\"_\n\x11TagVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\"W\n\x15\x41pproveVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"T\n\x12\x44\x65nyVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"R\n\x10WaiveGateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"V\n\x14\x43\x61ncelVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"W\n\x15\x41rchiveVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"U\n\x13PurgeVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"Z\n\x18QuarantineVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"W\n\x15LiftQuarantineRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"c\n\x0fSetAliasRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\"U\n\x12\x44\x65leteAliasRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"4\n\x0fHistoryPosition\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"}\n\rHistoryRecord\x12.\n\x08position\x18\x01 \x01(\x0b\x32\x1c.headgate.v1.HistoryPosition\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12,\n\x06record\x18\x03 \x01(\x0b\x32\x1c.headgate.v1.LifecycleRecord\"O\n\x12ListHistoryRequest\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"_\n\x13ListHistoryResponse\x12+\n\x07records\x18\x01 \x03(\x0b\x32\x1a.headgate.v1.HistoryRecord\x12\x1b\n\x13next_after_sequence\x18\x02 \x01(\x03\"d\n\x13WatchHistoryRequest\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12+\n\x05\x61\x66ter\x18\x02 \x03(\x0b\x32\x1c.headgate.v1.HistoryPosition\x12\x10\n\x08\x66rom_now\x18\x03 \x01(\x08\"B\n\x14WatchHistoryResponse\x12*\n\x06record\x18\x01 \x01(\x0b\x32\x1a.headgate.v1.HistoryRecord\"\x16\n\x14GetFoldDigestRequest\"[\n\x0cStreamDigest\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x13\n\x0bhead_digest\x18\x03 \x01(\x0c\x12\x14\n\x0cstate_digest\x18\x04 \x01(\x0c\"N\n\nFoldDigest\x12*\n\x07streams\x18\x01 \x03(\x0b\x32\x19.headgate.v1.StreamDigest\x12\x14\n\x0cvoid_records\x18\x02 \x01(\x03*\xa1\x01\n\x0eResourceChange\x12\x1f\n\x1bRESOURCE_CHANGE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RESOURCE_CHANGE_PRESENT\x10\x01\x12\x1a\n\x16RESOURCE_CHANGE_SYNCED\x10\x02\x12\x1b\n\x17RESOURCE_CHANGE_CHANGED\x10\x03\x12\x18\n\x14RESOURCE_CHANGE_LEFT\x10\x04\x32\xc9\x0e\n\x0fRegistryService\x12\x42\n\x0b\x43reateModel\x12\x1f.headgate.v1.CreateModelRequest\x1a\x12.headgate.v1.Model\x12<\n\x08GetModel\x12\x1c.headgate.v1.GetModelRequest\x1a\x12.headgate.v1.Model\x12M\n\nListModels\x12\x1e.headgate.v1.ListModelsRequest\x1a\x1f.headgate.v1.ListModelsResponse\x12\x42\n\x0bUpdateModel\x12\x1f.headgate.v1.UpdateModelRequest\x1a\x12.headgate.v1.Model\x12@\n\nLabelModel\x12\x1e.headgate.v1.LabelModelRequest\x1a\x12.headgate.v1.Model\x12R\n\x0bWatchModels\x12\x1f.headgate.v1.WatchModelsRequest\x1a .headgate.v1.WatchModelsResponse0\x01\x12H\n\rCreateVersion\x12!.headgate.v1.CreateVersionRequest\x1a\x14.headgate.v1.Version\x12\x42\n\nGetVersion\x12\x1e.headgate.v1.GetVersionRequest\x1a\x14.headgate.v1.Version\x12S\n\x0cListVersions\x12 .headgate.v1.ListVersionsRequest\x1a!.headgate.v1.ListVersionsResponse\x12X\n\rWatchVersions\x12!.headgate.v1.WatchVersionsRequest\x1a\".headgate.v1.WatchVersionsResponse0\x01\x12\x42\n\nTagVersion\x12\x1e.headgate.v1.TagVersionRequest\x1a\x14.headgate.v1.Version\x12J\n\x0e\x41pproveVersion\x12\".headgate.v1.ApproveVersionRequest\x1a\x14.headgate.v1.Version\x12\x44\n\x0b\x44\x65nyVersion\x12\x1f.headgate.v1.DenyVersionRequest\x1a\x14.headgate.v1.Version\x12@\n\tWaiveGate\x12\x1d.headgate.v1.WaiveGateRequest\x1a\x14.headgate.v1.Version\x12H\n\rCancelVersion\x12!.headgate.v1.CancelVersionRequest\x1a\x14.headgate.v1.Version\x12J\n\x0e\x41rchiveVersion\x12\".headgate.v1.ArchiveVersionRequest\x1a\x14.headgate.v1.Version\x12\x46\n\x0cPurgeVersion\x12 .headgate.v1.PurgeVersionRequest\x1a\x14.headgate.v1.Version\x12P\n\x11QuarantineVersion\x12%.headgate.v1.QuarantineVersionRequest\x1a\x14.headgate.v1.Version\x12J\n\x0eLiftQuarantine\x12\".headgate.v1.LiftQuarantineRequest\x1a\x14.headgate.v1.Version\x12<\n\x08SetAlias\x12\x1c.headgate.v1.SetAliasRequest\x1a\x12.headgate.v1.Model\x12\x42\n\x0b\x44\x65leteAlias\x12\x1f.headgate.v1.DeleteAliasRequest\x1a\x12.headgate.v1.Model\x12P\n\x0bListHistory\x12\x1f.headgate.v1.ListHistoryRequest\x1a .headgate.v1.ListHistoryResponse\x12U\n\x0cWatchHistory\x12 .headgate.v1.WatchHistoryRequest\x1a!.headgate.v1.WatchHistoryResponse0\x01\x12K\n\rGetFoldDigest\x12!.headgate.v1.GetFoldDigestRequest\x1a\x17.headgate.v1.FoldDigest\x12\x42\n\nGetLogTime\x12\x1e.headgate.v1.GetLogTimeRequest\x1a\x14.headgate.v1.LogTimeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"headgate/v1/registry_service.proto\x12\x0bheadgate.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17headgate/v1/facts.proto\x1a\x1bheadgate/v1/resources.proto\"\x13\n\x11GetLogTimeRequest\"\x1a\n\x07LogTime\x12\x0f\n\x07time_ms\x18\x01 \x01(\x03\"\xcc\x01\n\x12\x43reateModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nrepository\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12;\n\x06labels\x18\x05 \x03(\x0b\x32+.headgate.v1.CreateModelRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\\\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"v\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.headgate.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12#\n\x04read\x18\x03 \x01(\x0b\x32\x15.headgate.v1.ReadMark\"_\n\x11LabelModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\"$\n\x12WatchModelsRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\"\x96\x01\n\x13WatchModelsResponse\x12+\n\x06\x63hange\x18\x01 \x01(\x0e\x32\x1b.headgate.v1.ResourceChange\x12!\n\x05model\x18\x02 \x01(\x0b\x32\x12.headgate.v1.Model\x12/\n\tpositions\x18\x03 \x03(\x0b\x32\x1c.headgate.v1.HistoryPosition\"6\n\x14WatchVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\"\x9c\x01\n\x15WatchVersionsResponse\x12+\n\x06\x63hange\x18\x01 \x01(\x0e\x32\x1b.headgate.v1.ResourceChange\x12%\n\x07version\x18\x02 \x01(\x0b\x32\x14.headgate.v1.Version\x12/\n\tpositions\x18\x03 \x03(\x0b\x32\x1c.headgate.v1.HistoryPosition\"m\n\x12UpdateModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nrepository\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\"\xa9\x01\n\x14\x43reateVersionRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t\x12\x16\n\x0e\x63ommit_message\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\x12#\n\x06upload\x18\x07 \x01(\x0b\x32\x13.headgate.v1.Upload\"!\n\x11GetVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"n\n\x13ListVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\"|\n\x14ListVersionsResponse\x12&\n\x08versions\x18\x01 \x03(\x0b\x32\x14.headgate.v1.Version\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12#\n\x04read\x18\x03 \x01(\x0b\x32\x15.headgate.v1.ReadMark\"_\n\x11TagVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\"W\n\x15\x41pproveVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"T\n\x12\x44\x65nyVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"R\n\x10WaiveGateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"V\n\x14\x43\x61ncelVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"W\n\x15\x41rchiveVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"U\n\x13PurgeVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"Z\n\x18QuarantineVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"W\n\x15LiftQuarantineRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"c\n\x0fSetAliasRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\"U\n\x12\x44\x65leteAliasRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"4\n\x0fHistoryPosition\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"}\n\rHistoryRecord\x12.\n\x08position\x18\x01 \x01(\x0b\x32\x1c.headgate.v1.HistoryPosition\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12,\n\x06record\x18\x03 \x01(\x0b\x32\x1c.headgate.v1.LifecycleRecord\"O\n\x12ListHistoryRequest\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"_\n\x13ListHistoryResponse\x12+\n\x07records\x18\x01 \x03(\x0b\x32\x1a.headgate.v1.HistoryRecord\x12\x1b\n\x13next_after_sequence\x18\x02 \x01(\x03\"d\n\x13WatchHistoryRequest\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12+\n\x05\x61\x66ter\x18\x02 \x03(\x0b\x32\x1c.headgate.v1.HistoryPosition\x12\x10\n\x08\x66rom_now\x18\x03 \x01(\x08\"B\n\x14WatchHistoryResponse\x12*\n\x06record\x18\x01 \x01(\x0b\x32\x1a.headgate.v1.HistoryRecord\"\x16\n\x14GetFoldDigestRequest\"[\n\x0cStreamDigest\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x13\n\x0bhead_digest\x18\x03 \x01(\x0c\x12\x14\n\x0cstate_digest\x18\x04 \x01(\x0c\"N\n\nFoldDigest\x12*\n\x07streams\x18\x01 \x03(\x0b\x32\x19.headgate.v1.StreamDigest\x12\x14\n\x0cvoid_records\x18\x02 \x01(\x03*\xa1\x01\n\x0eResourceChange\x12\x1f\n\x1bRESOURCE_CHANGE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RESOURCE_CHANGE_PRESENT\x10\x01\x12\x1a\n\x16RESOURCE_CHANGE_SYNCED\x10\x02\x12\x1b\n\x17RESOURCE_CHANGE_CHANGED\x10\x03\x12\x18\n\x14RESOURCE_CHANGE_LEFT\x10\x04\x32\xbe\x17\n\x0fRegistryService\x12Y\n\x0b\x43reateModel\x12\x1f.headgate.v1.CreateModelRequest\x1a\x12.headgate.v1.Model\"\x15\x82\xd3\xe4\x93\x02\x0f\"\n/v1/models:\x01*\x12Y\n\x08GetModel\x12\x1c.headgate.v1.GetModelRequest\x1a\x12.headgate.v1.Model\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=models/*}\x12\x61\n\nListModels\x12\x1e.headgate.v1.ListModelsRequest\x1a\x1f.headgate.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/models\x12\x62\n\x0bUpdateModel\x12\x1f.headgate.v1.UpdateModelRequest\x1a\x12.headgate.v1.Model\"\x1e\x82\xd3\xe4\x93\x02\x18\x32\x13/v1/{name=models/*}:\x01*\x12\x66\n\nLabelModel\x12\x1e.headgate.v1.LabelModelRequest\x1a\x12.headgate.v1.Model\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/{name=models/*}:label:\x01*\x12l\n\x0bWatchModels\x12\x1f.headgate.v1.WatchModelsRequest\x1a .headgate.v1.WatchModelsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/models:watch0\x01\x12s\n\rCreateVersion\x12!.headgate.v1.CreateVersionRequest\x1a\x14.headgate.v1.Version\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/{parent=models/*}/versions:\x01*\x12\x8b\x01\n\nGetVersion\x12\x1e.headgate.v1.GetVersionRequest\x1a\x14.headgate.v1.Version\"G\x82\xd3\xe4\x93\x02\x41\x12\x1e/v1/{name=models/*/versions/*}Z\x1f\x12\x1d/v1/{name=models/*/aliases/*}\x12{\n\x0cListVersions\x12 .headgate.v1.ListVersionsRequest\x1a!.headgate.v1.ListVersionsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{parent=models/*}/versions\x12\x86\x01\n\rWatchVersions\x12!.headgate.v1.WatchVersionsRequest\x1a\".headgate.v1.WatchVersionsResponse\",\x82\xd3\xe4\x93\x02&\x12$/v1/{parent=models/*}/versions:watch0\x01\x12q\n\nTagVersion\x12\x1e.headgate.v1.TagVersionRequest\x1a\x14.headgate.v1.Version\"-\x82\xd3\xe4\x93\x02\'\"\"/v1/{name=models/*/versions/*}:tag:\x01*\x12}\n\x0e\x41pproveVersion\x12\".headgate.v1.ApproveVersionRequest\x1a\x14.headgate.v1.Version\"1\x82\xd3\xe4\x93\x02+\"&/v1/{name=models/*/versions/*}:approve:\x01*\x12t\n\x0b\x44\x65nyVersion\x12\x1f.headgate.v1.DenyVersionRequest\x1a\x14.headgate.v1.Version\".\x82\xd3\xe4\x93\x02(\"#/v1/{name=models/*/versions/*}:deny:\x01*\x12u\n\tWaiveGate\x12\x1d.headgate.v1.WaiveGateRequest\x1a\x14.headgate.v1.Version\"3\x82\xd3\xe4\x93\x02-\"(/v1/{name=models/*/versions/*}:waiveGate:\x01*\x12z\n\rCancelVersion\x12!.headgate.v1.CancelVersionRequest\x1a\x14.headgate.v1.Version\"0\x82\xd3\xe4\x93\x02*\"%/v1/{name=models/*/versions/*}:cancel:\x01*\x12}\n\x0e\x41rchiveVersion\x12\".headgate.v1.ArchiveVersionRequest\x1a\x14.headgate.v1.Version\"1\x82\xd3\xe4\x93\x02+\"&/v1/{name=models/*/versions/*}:archive:\x01*\x12w\n\x0cPurgeVersion\x12 .headgate.v1.PurgeVersionRequest\x1a\x14.headgate.v1.Version\"/\x82\xd3\xe4\x93\x02)\"$/v1/{name=models/*/versions/*}:purge:\x01*\x12\x86\x01\n\x11QuarantineVersion\x12%.headgate.v1.QuarantineVersionRequest\x1a\x14.headgate.v1.Version\"4\x82\xd3\xe4\x93\x02.\")/v1/{name=models/*/versions/*}:quarantine:\x01*\x12\x84\x01\n\x0eLiftQuarantine\x12\".headgate.v1.LiftQuarantineRequest\x1a\x14.headgate.v1.Version\"8\x82\xd3\xe4\x93\x02\x32\"-/v1/{name=models/*/versions/*}:liftQuarantine:\x01*\x12n\n\x08SetAlias\x12\x1c.headgate.v1.SetAliasRequest\x1a\x12.headgate.v1.Model\"0\x82\xd3\xe4\x93\x02*\x1a%/v1/{parent=models/*}/aliases/{alias}:\x01*\x12q\n\x0b\x44\x65leteAlias\x12\x1f.headgate.v1.DeleteAliasRequest\x1a\x12.headgate.v1.Model\"-\x82\xd3\xe4\x93\x02\'*%/v1/{parent=models/*}/aliases/{alias}\x12\xbf\x01\n\x0bListHistory\x12\x1f.headgate.v1.ListHistoryRequest\x1a .headgate.v1.ListHistoryResponse\"m\x82\xd3\xe4\x93\x02g\x12\x1d/v1/{stream=models/*}/historyZ%\x12#/v1/{stream=environments/*}/historyZ\x1f\x12\x1d/v1/{stream=access/*}/history\x12\x88\x01\n\x0cWatchHistory\x12 .headgate.v1.WatchHistoryRequest\x1a!.headgate.v1.WatchHistoryResponse\"1\x82\xd3\xe4\x93\x02+\x12\x11/v1/history:watchZ\x16\"\x11/v1/history:watch:\x01*0\x01\x12\x63\n\rGetFoldDigest\x12!.headgate.v1.GetFoldDigestRequest\x1a\x17.headgate.v1.FoldDigest\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/foldDigest\x12W\n\nGetLogTime\x12\x1e.headgate.v1.GetLogTimeRequest\x1a\x14.headgate.v1.LogTime\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/logTimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,82 +36,132 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEMODELREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_CREATEMODELREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_RESOURCECHANGE']._serialized_start=3383
-  _globals['_RESOURCECHANGE']._serialized_end=3544
-  _globals['_GETLOGTIMEREQUEST']._serialized_start=105
-  _globals['_GETLOGTIMEREQUEST']._serialized_end=124
-  _globals['_LOGTIME']._serialized_start=126
-  _globals['_LOGTIME']._serialized_end=152
-  _globals['_CREATEMODELREQUEST']._serialized_start=155
-  _globals['_CREATEMODELREQUEST']._serialized_end=359
-  _globals['_CREATEMODELREQUEST_LABELSENTRY']._serialized_start=314
-  _globals['_CREATEMODELREQUEST_LABELSENTRY']._serialized_end=359
-  _globals['_GETMODELREQUEST']._serialized_start=361
-  _globals['_GETMODELREQUEST']._serialized_end=392
-  _globals['_LISTMODELSREQUEST']._serialized_start=394
-  _globals['_LISTMODELSREQUEST']._serialized_end=486
-  _globals['_LISTMODELSRESPONSE']._serialized_start=488
-  _globals['_LISTMODELSRESPONSE']._serialized_end=606
-  _globals['_LABELMODELREQUEST']._serialized_start=608
-  _globals['_LABELMODELREQUEST']._serialized_end=703
-  _globals['_WATCHMODELSREQUEST']._serialized_start=705
-  _globals['_WATCHMODELSREQUEST']._serialized_end=741
-  _globals['_WATCHMODELSRESPONSE']._serialized_start=744
-  _globals['_WATCHMODELSRESPONSE']._serialized_end=894
-  _globals['_WATCHVERSIONSREQUEST']._serialized_start=896
-  _globals['_WATCHVERSIONSREQUEST']._serialized_end=950
-  _globals['_WATCHVERSIONSRESPONSE']._serialized_start=953
-  _globals['_WATCHVERSIONSRESPONSE']._serialized_end=1109
-  _globals['_UPDATEMODELREQUEST']._serialized_start=1111
-  _globals['_UPDATEMODELREQUEST']._serialized_end=1220
-  _globals['_CREATEVERSIONREQUEST']._serialized_start=1223
-  _globals['_CREATEVERSIONREQUEST']._serialized_end=1392
-  _globals['_GETVERSIONREQUEST']._serialized_start=1394
-  _globals['_GETVERSIONREQUEST']._serialized_end=1427
-  _globals['_LISTVERSIONSREQUEST']._serialized_start=1429
-  _globals['_LISTVERSIONSREQUEST']._serialized_end=1539
-  _globals['_LISTVERSIONSRESPONSE']._serialized_start=1541
-  _globals['_LISTVERSIONSRESPONSE']._serialized_end=1665
-  _globals['_TAGVERSIONREQUEST']._serialized_start=1667
-  _globals['_TAGVERSIONREQUEST']._serialized_end=1762
-  _globals['_APPROVEVERSIONREQUEST']._serialized_start=1764
-  _globals['_APPROVEVERSIONREQUEST']._serialized_end=1851
-  _globals['_DENYVERSIONREQUEST']._serialized_start=1853
-  _globals['_DENYVERSIONREQUEST']._serialized_end=1937
-  _globals['_WAIVEGATEREQUEST']._serialized_start=1939
-  _globals['_WAIVEGATEREQUEST']._serialized_end=2021
-  _globals['_CANCELVERSIONREQUEST']._serialized_start=2023
-  _globals['_CANCELVERSIONREQUEST']._serialized_end=2109
-  _globals['_ARCHIVEVERSIONREQUEST']._serialized_start=2111
-  _globals['_ARCHIVEVERSIONREQUEST']._serialized_end=2198
-  _globals['_PURGEVERSIONREQUEST']._serialized_start=2200
-  _globals['_PURGEVERSIONREQUEST']._serialized_end=2285
-  _globals['_QUARANTINEVERSIONREQUEST']._serialized_start=2287
-  _globals['_QUARANTINEVERSIONREQUEST']._serialized_end=2377
-  _globals['_LIFTQUARANTINEREQUEST']._serialized_start=2379
-  _globals['_LIFTQUARANTINEREQUEST']._serialized_end=2466
-  _globals['_SETALIASREQUEST']._serialized_start=2468
-  _globals['_SETALIASREQUEST']._serialized_end=2567
-  _globals['_DELETEALIASREQUEST']._serialized_start=2569
-  _globals['_DELETEALIASREQUEST']._serialized_end=2654
-  _globals['_HISTORYPOSITION']._serialized_start=2656
-  _globals['_HISTORYPOSITION']._serialized_end=2708
-  _globals['_HISTORYRECORD']._serialized_start=2710
-  _globals['_HISTORYRECORD']._serialized_end=2835
-  _globals['_LISTHISTORYREQUEST']._serialized_start=2837
-  _globals['_LISTHISTORYREQUEST']._serialized_end=2916
-  _globals['_LISTHISTORYRESPONSE']._serialized_start=2918
-  _globals['_LISTHISTORYRESPONSE']._serialized_end=3013
-  _globals['_WATCHHISTORYREQUEST']._serialized_start=3015
-  _globals['_WATCHHISTORYREQUEST']._serialized_end=3115
-  _globals['_WATCHHISTORYRESPONSE']._serialized_start=3117
-  _globals['_WATCHHISTORYRESPONSE']._serialized_end=3183
-  _globals['_GETFOLDDIGESTREQUEST']._serialized_start=3185
-  _globals['_GETFOLDDIGESTREQUEST']._serialized_end=3207
-  _globals['_STREAMDIGEST']._serialized_start=3209
-  _globals['_STREAMDIGEST']._serialized_end=3300
-  _globals['_FOLDDIGEST']._serialized_start=3302
-  _globals['_FOLDDIGEST']._serialized_end=3380
-  _globals['_REGISTRYSERVICE']._serialized_start=3547
-  _globals['_REGISTRYSERVICE']._serialized_end=5412
+  _globals['_REGISTRYSERVICE'].methods_by_name['CreateModel']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['CreateModel']._serialized_options = b'\202\323\344\223\002\017\"\n/v1/models:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['GetModel']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['GetModel']._serialized_options = b'\202\323\344\223\002\025\022\023/v1/{name=models/*}'
+  _globals['_REGISTRYSERVICE'].methods_by_name['ListModels']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/models'
+  _globals['_REGISTRYSERVICE'].methods_by_name['UpdateModel']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['UpdateModel']._serialized_options = b'\202\323\344\223\002\0302\023/v1/{name=models/*}:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['LabelModel']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['LabelModel']._serialized_options = b'\202\323\344\223\002\036\"\031/v1/{name=models/*}:label:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['WatchModels']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['WatchModels']._serialized_options = b'\202\323\344\223\002\022\022\020/v1/models:watch'
+  _globals['_REGISTRYSERVICE'].methods_by_name['CreateVersion']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['CreateVersion']._serialized_options = b'\202\323\344\223\002#\"\036/v1/{parent=models/*}/versions:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['GetVersion']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['GetVersion']._serialized_options = b'\202\323\344\223\002A\022\036/v1/{name=models/*/versions/*}Z\037\022\035/v1/{name=models/*/aliases/*}'
+  _globals['_REGISTRYSERVICE'].methods_by_name['ListVersions']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['ListVersions']._serialized_options = b'\202\323\344\223\002 \022\036/v1/{parent=models/*}/versions'
+  _globals['_REGISTRYSERVICE'].methods_by_name['WatchVersions']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['WatchVersions']._serialized_options = b'\202\323\344\223\002&\022$/v1/{parent=models/*}/versions:watch'
+  _globals['_REGISTRYSERVICE'].methods_by_name['TagVersion']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['TagVersion']._serialized_options = b'\202\323\344\223\002\'\"\"/v1/{name=models/*/versions/*}:tag:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['ApproveVersion']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['ApproveVersion']._serialized_options = b'\202\323\344\223\002+\"&/v1/{name=models/*/versions/*}:approve:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['DenyVersion']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['DenyVersion']._serialized_options = b'\202\323\344\223\002(\"#/v1/{name=models/*/versions/*}:deny:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['WaiveGate']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['WaiveGate']._serialized_options = b'\202\323\344\223\002-\"(/v1/{name=models/*/versions/*}:waiveGate:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['CancelVersion']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['CancelVersion']._serialized_options = b'\202\323\344\223\002*\"%/v1/{name=models/*/versions/*}:cancel:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['ArchiveVersion']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['ArchiveVersion']._serialized_options = b'\202\323\344\223\002+\"&/v1/{name=models/*/versions/*}:archive:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['PurgeVersion']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['PurgeVersion']._serialized_options = b'\202\323\344\223\002)\"$/v1/{name=models/*/versions/*}:purge:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['QuarantineVersion']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['QuarantineVersion']._serialized_options = b'\202\323\344\223\002.\")/v1/{name=models/*/versions/*}:quarantine:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['LiftQuarantine']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['LiftQuarantine']._serialized_options = b'\202\323\344\223\0022\"-/v1/{name=models/*/versions/*}:liftQuarantine:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['SetAlias']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['SetAlias']._serialized_options = b'\202\323\344\223\002*\032%/v1/{parent=models/*}/aliases/{alias}:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['DeleteAlias']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['DeleteAlias']._serialized_options = b'\202\323\344\223\002\'*%/v1/{parent=models/*}/aliases/{alias}'
+  _globals['_REGISTRYSERVICE'].methods_by_name['ListHistory']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['ListHistory']._serialized_options = b'\202\323\344\223\002g\022\035/v1/{stream=models/*}/historyZ%\022#/v1/{stream=environments/*}/historyZ\037\022\035/v1/{stream=access/*}/history'
+  _globals['_REGISTRYSERVICE'].methods_by_name['WatchHistory']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['WatchHistory']._serialized_options = b'\202\323\344\223\002+\022\021/v1/history:watchZ\026\"\021/v1/history:watch:\001*'
+  _globals['_REGISTRYSERVICE'].methods_by_name['GetFoldDigest']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['GetFoldDigest']._serialized_options = b'\202\323\344\223\002\020\022\016/v1/foldDigest'
+  _globals['_REGISTRYSERVICE'].methods_by_name['GetLogTime']._loaded_options = None
+  _globals['_REGISTRYSERVICE'].methods_by_name['GetLogTime']._serialized_options = b'\202\323\344\223\002\r\022\013/v1/logTime'
+  _globals['_RESOURCECHANGE']._serialized_start=3413
+  _globals['_RESOURCECHANGE']._serialized_end=3574
+  _globals['_GETLOGTIMEREQUEST']._serialized_start=135
+  _globals['_GETLOGTIMEREQUEST']._serialized_end=154
+  _globals['_LOGTIME']._serialized_start=156
+  _globals['_LOGTIME']._serialized_end=182
+  _globals['_CREATEMODELREQUEST']._serialized_start=185
+  _globals['_CREATEMODELREQUEST']._serialized_end=389
+  _globals['_CREATEMODELREQUEST_LABELSENTRY']._serialized_start=344
+  _globals['_CREATEMODELREQUEST_LABELSENTRY']._serialized_end=389
+  _globals['_GETMODELREQUEST']._serialized_start=391
+  _globals['_GETMODELREQUEST']._serialized_end=422
+  _globals['_LISTMODELSREQUEST']._serialized_start=424
+  _globals['_LISTMODELSREQUEST']._serialized_end=516
+  _globals['_LISTMODELSRESPONSE']._serialized_start=518
+  _globals['_LISTMODELSRESPONSE']._serialized_end=636
+  _globals['_LABELMODELREQUEST']._serialized_start=638
+  _globals['_LABELMODELREQUEST']._serialized_end=733
+  _globals['_WATCHMODELSREQUEST']._serialized_start=735
+  _globals['_WATCHMODELSREQUEST']._serialized_end=771
+  _globals['_WATCHMODELSRESPONSE']._serialized_start=774
+  _globals['_WATCHMODELSRESPONSE']._serialized_end=924
+  _globals['_WATCHVERSIONSREQUEST']._serialized_start=926
+  _globals['_WATCHVERSIONSREQUEST']._serialized_end=980
+  _globals['_WATCHVERSIONSRESPONSE']._serialized_start=983
+  _globals['_WATCHVERSIONSRESPONSE']._serialized_end=1139
+  _globals['_UPDATEMODELREQUEST']._serialized_start=1141
+  _globals['_UPDATEMODELREQUEST']._serialized_end=1250
+  _globals['_CREATEVERSIONREQUEST']._serialized_start=1253
+  _globals['_CREATEVERSIONREQUEST']._serialized_end=1422
+  _globals['_GETVERSIONREQUEST']._serialized_start=1424
+  _globals['_GETVERSIONREQUEST']._serialized_end=1457
+  _globals['_LISTVERSIONSREQUEST']._serialized_start=1459
+  _globals['_LISTVERSIONSREQUEST']._serialized_end=1569
+  _globals['_LISTVERSIONSRESPONSE']._serialized_start=1571
+  _globals['_LISTVERSIONSRESPONSE']._serialized_end=1695
+  _globals['_TAGVERSIONREQUEST']._serialized_start=1697
+  _globals['_TAGVERSIONREQUEST']._serialized_end=1792
+  _globals['_APPROVEVERSIONREQUEST']._serialized_start=1794
+  _globals['_APPROVEVERSIONREQUEST']._serialized_end=1881
+  _globals['_DENYVERSIONREQUEST']._serialized_start=1883
+  _globals['_DENYVERSIONREQUEST']._serialized_end=1967
+  _globals['_WAIVEGATEREQUEST']._serialized_start=1969
+  _globals['_WAIVEGATEREQUEST']._serialized_end=2051
+  _globals['_CANCELVERSIONREQUEST']._serialized_start=2053
+  _globals['_CANCELVERSIONREQUEST']._serialized_end=2139
+  _globals['_ARCHIVEVERSIONREQUEST']._serialized_start=2141
+  _globals['_ARCHIVEVERSIONREQUEST']._serialized_end=2228
+  _globals['_PURGEVERSIONREQUEST']._serialized_start=2230
+  _globals['_PURGEVERSIONREQUEST']._serialized_end=2315
+  _globals['_QUARANTINEVERSIONREQUEST']._serialized_start=2317
+  _globals['_QUARANTINEVERSIONREQUEST']._serialized_end=2407
+  _globals['_LIFTQUARANTINEREQUEST']._serialized_start=2409
+  _globals['_LIFTQUARANTINEREQUEST']._serialized_end=2496
+  _globals['_SETALIASREQUEST']._serialized_start=2498
+  _globals['_SETALIASREQUEST']._serialized_end=2597
+  _globals['_DELETEALIASREQUEST']._serialized_start=2599
+  _globals['_DELETEALIASREQUEST']._serialized_end=2684
+  _globals['_HISTORYPOSITION']._serialized_start=2686
+  _globals['_HISTORYPOSITION']._serialized_end=2738
+  _globals['_HISTORYRECORD']._serialized_start=2740
+  _globals['_HISTORYRECORD']._serialized_end=2865
+  _globals['_LISTHISTORYREQUEST']._serialized_start=2867
+  _globals['_LISTHISTORYREQUEST']._serialized_end=2946
+  _globals['_LISTHISTORYRESPONSE']._serialized_start=2948
+  _globals['_LISTHISTORYRESPONSE']._serialized_end=3043
+  _globals['_WATCHHISTORYREQUEST']._serialized_start=3045
+  _globals['_WATCHHISTORYREQUEST']._serialized_end=3145
+  _globals['_WATCHHISTORYRESPONSE']._serialized_start=3147
+  _globals['_WATCHHISTORYRESPONSE']._serialized_end=3213
+  _globals['_GETFOLDDIGESTREQUEST']._serialized_start=3215
+  _globals['_GETFOLDDIGESTREQUEST']._serialized_end=3237
+  _globals['_STREAMDIGEST']._serialized_start=3239
+  _globals['_STREAMDIGEST']._serialized_end=3330
+  _globals['_FOLDDIGEST']._serialized_start=3332
+  _globals['_FOLDDIGEST']._serialized_end=3410
+  _globals['_REGISTRYSERVICE']._serialized_start=3577
+  _globals['_REGISTRYSERVICE']._serialized_end=6583
 # @@protoc_insertion_point(module_scope)

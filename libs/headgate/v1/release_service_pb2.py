@@ -22,54 +22,85 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from headgate.v1 import configuration_pb2 as headgate_dot_v1_dot_configuration__pb2
 from headgate.v1 import facts_pb2 as headgate_dot_v1_dot_facts__pb2
 from headgate.v1 import resources_pb2 as headgate_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!headgate/v1/release_service.proto\x12\x0bheadgate.v1\x1a\x1fheadgate/v1/configuration.proto\x1a\x17headgate/v1/facts.proto\x1a\x1bheadgate/v1/resources.proto\"\xef\x01\n\x13StartReleaseRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\'\n\x08strategy\x18\x04 \x01(\x0e\x32\x15.headgate.v1.Strategy\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12*\n\x06policy\x18\x06 \x01(\x0b\x32\x1a.headgate.v1.ReleasePolicy\x12\x1b\n\x13override_quarantine\x18\x07 \x01(\x08\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0c\n\x04\x65tag\x18\t \x01(\t\"!\n\x11GetReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"n\n\x13ListReleasesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\"|\n\x14ListReleasesResponse\x12&\n\x08releases\x18\x01 \x03(\x0b\x32\x14.headgate.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12#\n\x04read\x18\x03 \x01(\x0b\x32\x15.headgate.v1.ReadMark\"#\n\x13WatchReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x14WatchReleaseResponse\x12%\n\x07release\x18\x01 \x01(\x0b\x32\x14.headgate.v1.Release\"U\n\x13PauseReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"V\n\x14ResumeReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"W\n\x15PromoteReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"U\n\x13\x41\x62ortReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"T\n\x12UndoReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"X\n\x18\x43reateEnvironmentRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"%\n\x15GetEnvironmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x19\n\x17ListEnvironmentsRequest\"J\n\x18ListEnvironmentsResponse\x12.\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x18.headgate.v1.Environment\"\x9e\x01\n\x10SetPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x06policy\x18\x02 \x01(\x0b\x32\x1a.headgate.v1.ReleasePolicy\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12.\n\tapprovals\x18\x05 \x01(\x0b\x32\x1b.headgate.v1.ApprovalPolicy\"\x89\x01\n\x14\x44\x65\x63lareFreezeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66reeze\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07\x66rom_ms\x18\x04 \x01(\x03\x12\x10\n\x08until_ms\x18\x05 \x01(\x03\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\"c\n\x11LiftFreezeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66reeze\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t2\x97\t\n\x0eReleaseService\x12\x46\n\x0cStartRelease\x12 .headgate.v1.StartReleaseRequest\x1a\x14.headgate.v1.Release\x12\x42\n\nGetRelease\x12\x1e.headgate.v1.GetReleaseRequest\x1a\x14.headgate.v1.Release\x12S\n\x0cListReleases\x12 .headgate.v1.ListReleasesRequest\x1a!.headgate.v1.ListReleasesResponse\x12U\n\x0cWatchRelease\x12 .headgate.v1.WatchReleaseRequest\x1a!.headgate.v1.WatchReleaseResponse0\x01\x12\x46\n\x0cPauseRelease\x12 .headgate.v1.PauseReleaseRequest\x1a\x14.headgate.v1.Release\x12H\n\rResumeRelease\x12!.headgate.v1.ResumeReleaseRequest\x1a\x14.headgate.v1.Release\x12J\n\x0ePromoteRelease\x12\".headgate.v1.PromoteReleaseRequest\x1a\x14.headgate.v1.Release\x12\x46\n\x0c\x41\x62ortRelease\x12 .headgate.v1.AbortReleaseRequest\x1a\x14.headgate.v1.Release\x12\x44\n\x0bUndoRelease\x12\x1f.headgate.v1.UndoReleaseRequest\x1a\x14.headgate.v1.Release\x12T\n\x11\x43reateEnvironment\x12%.headgate.v1.CreateEnvironmentRequest\x1a\x18.headgate.v1.Environment\x12N\n\x0eGetEnvironment\x12\".headgate.v1.GetEnvironmentRequest\x1a\x18.headgate.v1.Environment\x12_\n\x10ListEnvironments\x12$.headgate.v1.ListEnvironmentsRequest\x1a%.headgate.v1.ListEnvironmentsResponse\x12\x44\n\tSetPolicy\x12\x1d.headgate.v1.SetPolicyRequest\x1a\x18.headgate.v1.Environment\x12L\n\rDeclareFreeze\x12!.headgate.v1.DeclareFreezeRequest\x1a\x18.headgate.v1.Environment\x12\x46\n\nLiftFreeze\x12\x1e.headgate.v1.LiftFreezeRequest\x1a\x18.headgate.v1.Environmentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!headgate/v1/release_service.proto\x12\x0bheadgate.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fheadgate/v1/configuration.proto\x1a\x17headgate/v1/facts.proto\x1a\x1bheadgate/v1/resources.proto\"\xef\x01\n\x13StartReleaseRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\'\n\x08strategy\x18\x04 \x01(\x0e\x32\x15.headgate.v1.Strategy\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12*\n\x06policy\x18\x06 \x01(\x0b\x32\x1a.headgate.v1.ReleasePolicy\x12\x1b\n\x13override_quarantine\x18\x07 \x01(\x08\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0c\n\x04\x65tag\x18\t \x01(\t\"!\n\x11GetReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"n\n\x13ListReleasesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\"|\n\x14ListReleasesResponse\x12&\n\x08releases\x18\x01 \x03(\x0b\x32\x14.headgate.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12#\n\x04read\x18\x03 \x01(\x0b\x32\x15.headgate.v1.ReadMark\"#\n\x13WatchReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x14WatchReleaseResponse\x12%\n\x07release\x18\x01 \x01(\x0b\x32\x14.headgate.v1.Release\"U\n\x13PauseReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"V\n\x14ResumeReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"W\n\x15PromoteReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"U\n\x13\x41\x62ortReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"T\n\x12UndoReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"X\n\x18\x43reateEnvironmentRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"%\n\x15GetEnvironmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x19\n\x17ListEnvironmentsRequest\"J\n\x18ListEnvironmentsResponse\x12.\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x18.headgate.v1.Environment\"\x9e\x01\n\x10SetPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x06policy\x18\x02 \x01(\x0b\x32\x1a.headgate.v1.ReleasePolicy\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12.\n\tapprovals\x18\x05 \x01(\x0b\x32\x1b.headgate.v1.ApprovalPolicy\"\x89\x01\n\x14\x44\x65\x63lareFreezeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66reeze\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07\x66rom_ms\x18\x04 \x01(\x03\x12\x10\n\x08until_ms\x18\x05 \x01(\x03\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\"c\n\x11LiftFreezeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66reeze\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t2\xa4\x0e\n\x0eReleaseService\x12q\n\x0cStartRelease\x12 .headgate.v1.StartReleaseRequest\x1a\x14.headgate.v1.Release\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/{parent=models/*}/releases:\x01*\x12j\n\nGetRelease\x12\x1e.headgate.v1.GetReleaseRequest\x1a\x14.headgate.v1.Release\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=models/*/releases/*}\x12{\n\x0cListReleases\x12 .headgate.v1.ListReleasesRequest\x1a!.headgate.v1.ListReleasesResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{parent=models/*}/releases\x12\x83\x01\n\x0cWatchRelease\x12 .headgate.v1.WatchReleaseRequest\x1a!.headgate.v1.WatchReleaseResponse\",\x82\xd3\xe4\x93\x02&\x12$/v1/{name=models/*/releases/*}:watch0\x01\x12w\n\x0cPauseRelease\x12 .headgate.v1.PauseReleaseRequest\x1a\x14.headgate.v1.Release\"/\x82\xd3\xe4\x93\x02)\"$/v1/{name=models/*/releases/*}:pause:\x01*\x12z\n\rResumeRelease\x12!.headgate.v1.ResumeReleaseRequest\x1a\x14.headgate.v1.Release\"0\x82\xd3\xe4\x93\x02*\"%/v1/{name=models/*/releases/*}:resume:\x01*\x12}\n\x0ePromoteRelease\x12\".headgate.v1.PromoteReleaseRequest\x1a\x14.headgate.v1.Release\"1\x82\xd3\xe4\x93\x02+\"&/v1/{name=models/*/releases/*}:promote:\x01*\x12w\n\x0c\x41\x62ortRelease\x12 .headgate.v1.AbortReleaseRequest\x1a\x14.headgate.v1.Release\"/\x82\xd3\xe4\x93\x02)\"$/v1/{name=models/*/releases/*}:abort:\x01*\x12t\n\x0bUndoRelease\x12\x1f.headgate.v1.UndoReleaseRequest\x1a\x14.headgate.v1.Release\".\x82\xd3\xe4\x93\x02(\"#/v1/{name=models/*/releases/*}:undo:\x01*\x12q\n\x11\x43reateEnvironment\x12%.headgate.v1.CreateEnvironmentRequest\x1a\x18.headgate.v1.Environment\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/environments:\x01*\x12q\n\x0eGetEnvironment\x12\".headgate.v1.GetEnvironmentRequest\x1a\x18.headgate.v1.Environment\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/{name=environments/*}\x12y\n\x10ListEnvironments\x12$.headgate.v1.ListEnvironmentsRequest\x1a%.headgate.v1.ListEnvironmentsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/environments\x12t\n\tSetPolicy\x12\x1d.headgate.v1.SetPolicyRequest\x1a\x18.headgate.v1.Environment\".\x82\xd3\xe4\x93\x02(\"#/v1/{name=environments/*}:setPolicy:\x01*\x12z\n\rDeclareFreeze\x12!.headgate.v1.DeclareFreezeRequest\x1a\x18.headgate.v1.Environment\",\x82\xd3\xe4\x93\x02&\"!/v1/{name=environments/*}/freezes:\x01*\x12z\n\nLiftFreeze\x12\x1e.headgate.v1.LiftFreezeRequest\x1a\x18.headgate.v1.Environment\"2\x82\xd3\xe4\x93\x02,**/v1/{name=environments/*}/freezes/{freeze}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headgate.v1.release_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STARTRELEASEREQUEST']._serialized_start=138
-  _globals['_STARTRELEASEREQUEST']._serialized_end=377
-  _globals['_GETRELEASEREQUEST']._serialized_start=379
-  _globals['_GETRELEASEREQUEST']._serialized_end=412
-  _globals['_LISTRELEASESREQUEST']._serialized_start=414
-  _globals['_LISTRELEASESREQUEST']._serialized_end=524
-  _globals['_LISTRELEASESRESPONSE']._serialized_start=526
-  _globals['_LISTRELEASESRESPONSE']._serialized_end=650
-  _globals['_WATCHRELEASEREQUEST']._serialized_start=652
-  _globals['_WATCHRELEASEREQUEST']._serialized_end=687
-  _globals['_WATCHRELEASERESPONSE']._serialized_start=689
-  _globals['_WATCHRELEASERESPONSE']._serialized_end=750
-  _globals['_PAUSERELEASEREQUEST']._serialized_start=752
-  _globals['_PAUSERELEASEREQUEST']._serialized_end=837
-  _globals['_RESUMERELEASEREQUEST']._serialized_start=839
-  _globals['_RESUMERELEASEREQUEST']._serialized_end=925
-  _globals['_PROMOTERELEASEREQUEST']._serialized_start=927
-  _globals['_PROMOTERELEASEREQUEST']._serialized_end=1014
-  _globals['_ABORTRELEASEREQUEST']._serialized_start=1016
-  _globals['_ABORTRELEASEREQUEST']._serialized_end=1101
-  _globals['_UNDORELEASEREQUEST']._serialized_start=1103
-  _globals['_UNDORELEASEREQUEST']._serialized_end=1187
-  _globals['_CREATEENVIRONMENTREQUEST']._serialized_start=1189
-  _globals['_CREATEENVIRONMENTREQUEST']._serialized_end=1277
-  _globals['_GETENVIRONMENTREQUEST']._serialized_start=1279
-  _globals['_GETENVIRONMENTREQUEST']._serialized_end=1316
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=1318
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=1343
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=1345
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=1419
-  _globals['_SETPOLICYREQUEST']._serialized_start=1422
-  _globals['_SETPOLICYREQUEST']._serialized_end=1580
-  _globals['_DECLAREFREEZEREQUEST']._serialized_start=1583
-  _globals['_DECLAREFREEZEREQUEST']._serialized_end=1720
-  _globals['_LIFTFREEZEREQUEST']._serialized_start=1722
-  _globals['_LIFTFREEZEREQUEST']._serialized_end=1821
-  _globals['_RELEASESERVICE']._serialized_start=1824
-  _globals['_RELEASESERVICE']._serialized_end=2999
+  _globals['_RELEASESERVICE'].methods_by_name['StartRelease']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['StartRelease']._serialized_options = b'\202\323\344\223\002#\"\036/v1/{parent=models/*}/releases:\001*'
+  _globals['_RELEASESERVICE'].methods_by_name['GetRelease']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['GetRelease']._serialized_options = b'\202\323\344\223\002 \022\036/v1/{name=models/*/releases/*}'
+  _globals['_RELEASESERVICE'].methods_by_name['ListReleases']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['ListReleases']._serialized_options = b'\202\323\344\223\002 \022\036/v1/{parent=models/*}/releases'
+  _globals['_RELEASESERVICE'].methods_by_name['WatchRelease']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['WatchRelease']._serialized_options = b'\202\323\344\223\002&\022$/v1/{name=models/*/releases/*}:watch'
+  _globals['_RELEASESERVICE'].methods_by_name['PauseRelease']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['PauseRelease']._serialized_options = b'\202\323\344\223\002)\"$/v1/{name=models/*/releases/*}:pause:\001*'
+  _globals['_RELEASESERVICE'].methods_by_name['ResumeRelease']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['ResumeRelease']._serialized_options = b'\202\323\344\223\002*\"%/v1/{name=models/*/releases/*}:resume:\001*'
+  _globals['_RELEASESERVICE'].methods_by_name['PromoteRelease']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['PromoteRelease']._serialized_options = b'\202\323\344\223\002+\"&/v1/{name=models/*/releases/*}:promote:\001*'
+  _globals['_RELEASESERVICE'].methods_by_name['AbortRelease']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['AbortRelease']._serialized_options = b'\202\323\344\223\002)\"$/v1/{name=models/*/releases/*}:abort:\001*'
+  _globals['_RELEASESERVICE'].methods_by_name['UndoRelease']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['UndoRelease']._serialized_options = b'\202\323\344\223\002(\"#/v1/{name=models/*/releases/*}:undo:\001*'
+  _globals['_RELEASESERVICE'].methods_by_name['CreateEnvironment']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['CreateEnvironment']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/environments:\001*'
+  _globals['_RELEASESERVICE'].methods_by_name['GetEnvironment']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['GetEnvironment']._serialized_options = b'\202\323\344\223\002\033\022\031/v1/{name=environments/*}'
+  _globals['_RELEASESERVICE'].methods_by_name['ListEnvironments']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['ListEnvironments']._serialized_options = b'\202\323\344\223\002\022\022\020/v1/environments'
+  _globals['_RELEASESERVICE'].methods_by_name['SetPolicy']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['SetPolicy']._serialized_options = b'\202\323\344\223\002(\"#/v1/{name=environments/*}:setPolicy:\001*'
+  _globals['_RELEASESERVICE'].methods_by_name['DeclareFreeze']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['DeclareFreeze']._serialized_options = b'\202\323\344\223\002&\"!/v1/{name=environments/*}/freezes:\001*'
+  _globals['_RELEASESERVICE'].methods_by_name['LiftFreeze']._loaded_options = None
+  _globals['_RELEASESERVICE'].methods_by_name['LiftFreeze']._serialized_options = b'\202\323\344\223\002,**/v1/{name=environments/*}/freezes/{freeze}'
+  _globals['_STARTRELEASEREQUEST']._serialized_start=168
+  _globals['_STARTRELEASEREQUEST']._serialized_end=407
+  _globals['_GETRELEASEREQUEST']._serialized_start=409
+  _globals['_GETRELEASEREQUEST']._serialized_end=442
+  _globals['_LISTRELEASESREQUEST']._serialized_start=444
+  _globals['_LISTRELEASESREQUEST']._serialized_end=554
+  _globals['_LISTRELEASESRESPONSE']._serialized_start=556
+  _globals['_LISTRELEASESRESPONSE']._serialized_end=680
+  _globals['_WATCHRELEASEREQUEST']._serialized_start=682
+  _globals['_WATCHRELEASEREQUEST']._serialized_end=717
+  _globals['_WATCHRELEASERESPONSE']._serialized_start=719
+  _globals['_WATCHRELEASERESPONSE']._serialized_end=780
+  _globals['_PAUSERELEASEREQUEST']._serialized_start=782
+  _globals['_PAUSERELEASEREQUEST']._serialized_end=867
+  _globals['_RESUMERELEASEREQUEST']._serialized_start=869
+  _globals['_RESUMERELEASEREQUEST']._serialized_end=955
+  _globals['_PROMOTERELEASEREQUEST']._serialized_start=957
+  _globals['_PROMOTERELEASEREQUEST']._serialized_end=1044
+  _globals['_ABORTRELEASEREQUEST']._serialized_start=1046
+  _globals['_ABORTRELEASEREQUEST']._serialized_end=1131
+  _globals['_UNDORELEASEREQUEST']._serialized_start=1133
+  _globals['_UNDORELEASEREQUEST']._serialized_end=1217
+  _globals['_CREATEENVIRONMENTREQUEST']._serialized_start=1219
+  _globals['_CREATEENVIRONMENTREQUEST']._serialized_end=1307
+  _globals['_GETENVIRONMENTREQUEST']._serialized_start=1309
+  _globals['_GETENVIRONMENTREQUEST']._serialized_end=1346
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=1348
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=1373
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=1375
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=1449
+  _globals['_SETPOLICYREQUEST']._serialized_start=1452
+  _globals['_SETPOLICYREQUEST']._serialized_end=1610
+  _globals['_DECLAREFREEZEREQUEST']._serialized_start=1613
+  _globals['_DECLAREFREEZEREQUEST']._serialized_end=1750
+  _globals['_LIFTFREEZEREQUEST']._serialized_start=1752
+  _globals['_LIFTFREEZEREQUEST']._serialized_end=1851
+  _globals['_RELEASESERVICE']._serialized_start=1854
+  _globals['_RELEASESERVICE']._serialized_end=3682
 # @@protoc_insertion_point(module_scope)

@@ -22,58 +22,73 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from headgate.v1 import facts_pb2 as headgate_dot_v1_dot_facts__pb2
 from headgate.v1 import resources_pb2 as headgate_dot_v1_dot_resources__pb2
 from headgate.v1 import telemetry_pb2 as headgate_dot_v1_dot_telemetry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!headgate/v1/worker_services.proto\x12\x0bheadgate.v1\x1a\x17headgate/v1/facts.proto\x1a\x1bheadgate/v1/resources.proto\x1a\x1bheadgate/v1/telemetry.proto\"\x15\n\x13ListAttemptsRequest\"\xd2\x01\n\x0fTrainingAttempt\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12!\n\x05stage\x18\x04 \x01(\x0e\x32\x12.headgate.v1.Stage\x12\x0f\n\x07running\x18\x05 \x01(\x08\x12\x15\n\rstarted_at_ms\x18\x06 \x01(\x03\x12.\n\nlast_epoch\x18\x07 \x01(\x0b\x32\x1a.headgate.v1.EpochMeasured\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x08 \x01(\x03\"^\n\x14ListAttemptsResponse\x12.\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1c.headgate.v1.TrainingAttempt\x12\x16\n\x0e\x62usy_elsewhere\x18\x02 \x01(\x08\"\"\n\x12WatchEpochsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x13WatchEpochsResponse\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.headgate.v1.EpochMeasured\"0\n\x10WatchLogsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\"U\n\x11WatchLogsResponse\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12!\n\x05stage\x18\x02 \x01(\x0e\x32\x12.headgate.v1.Stage\x12\x0c\n\x04text\x18\x03 \x01(\t\"*\n\x04\x42lob\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\" \n\x0eGetBlobRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\"l\n\x11UploadBlobRequest\x12\x1f\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x11.headgate.v1.Blob\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.headgate.v1.UploadKind\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\"V\n\x10\x46\x65tchBlobRequest\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.headgate.v1.UploadKind\"\x1f\n\x0f\x45valuateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x13\n\x11ListPilotsRequest\"\xf5\x01\n\x05Pilot\x12%\n\x07release\x18\x01 \x01(\x0b\x32\x14.headgate.v1.Release\x12)\n\tjudgement\x18\x02 \x01(\x0b\x32\x16.headgate.v1.Judgement\x12\x15\n\rlive_gateways\x18\x03 \x03(\t\x12\x13\n\x0bwaiting_for\x18\x04 \x01(\t\x12\x18\n\x10waiting_until_ms\x18\x05 \x01(\x03\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x06 \x01(\x03\x12\x13\n\x0b\x61t_deadline\x18\x07 \x01(\t\x12\x11\n\tfrozen_by\x18\x08 \x01(\t\x12\x17\n\x0f\x66rozen_until_ms\x18\t \x01(\x03\"K\n\x0eWaitingVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bwaiting_for\x18\x02 \x01(\t\x12\x16\n\x0e\x63reate_time_ms\x18\x03 \x01(\x03\"o\n\x12ListPilotsResponse\x12\"\n\x06pilots\x18\x01 \x03(\x0b\x32\x12.headgate.v1.Pilot\x12\x35\n\x10waiting_versions\x18\x02 \x03(\x0b\x32\x1b.headgate.v1.WaitingVersion*\x92\x01\n\nUploadKind\x12\x1b\n\x17UPLOAD_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11UPLOAD_KIND_MODEL\x10\x01\x12\x19\n\x15UPLOAD_KIND_TEST_ROWS\x10\x02\x12\x17\n\x13UPLOAD_KIND_WEIGHTS\x10\x03\x12\x1c\n\x18UPLOAD_KIND_ARCHITECTURE\x10\x04\x32\x87\x02\n\x0eTrainerService\x12S\n\x0cListAttempts\x12 .headgate.v1.ListAttemptsRequest\x1a!.headgate.v1.ListAttemptsResponse\x12R\n\x0bWatchEpochs\x12\x1f.headgate.v1.WatchEpochsRequest\x1a .headgate.v1.WatchEpochsResponse0\x01\x12L\n\tWatchLogs\x12\x1d.headgate.v1.WatchLogsRequest\x1a\x1e.headgate.v1.WatchLogsResponse0\x01\x32\xce\x01\n\x0f\x41rtifactService\x12\x39\n\x07GetBlob\x12\x1b.headgate.v1.GetBlobRequest\x1a\x11.headgate.v1.Blob\x12\x41\n\nUploadBlob\x12\x1e.headgate.v1.UploadBlobRequest\x1a\x11.headgate.v1.Blob(\x01\x12=\n\tFetchBlob\x12\x1d.headgate.v1.FetchBlobRequest\x1a\x11.headgate.v1.Blob2[\n\x10\x45valuatorService\x12G\n\x08\x45valuate\x12\x1c.headgate.v1.EvaluateRequest\x1a\x1d.headgate.v1.EvaluationReport2`\n\x0f\x44\x65ployerService\x12M\n\nListPilots\x12\x1e.headgate.v1.ListPilotsRequest\x1a\x1f.headgate.v1.ListPilotsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!headgate/v1/worker_services.proto\x12\x0bheadgate.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17headgate/v1/facts.proto\x1a\x1bheadgate/v1/resources.proto\x1a\x1bheadgate/v1/telemetry.proto\"\x15\n\x13ListAttemptsRequest\"\xd2\x01\n\x0fTrainingAttempt\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12!\n\x05stage\x18\x04 \x01(\x0e\x32\x12.headgate.v1.Stage\x12\x0f\n\x07running\x18\x05 \x01(\x08\x12\x15\n\rstarted_at_ms\x18\x06 \x01(\x03\x12.\n\nlast_epoch\x18\x07 \x01(\x0b\x32\x1a.headgate.v1.EpochMeasured\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x08 \x01(\x03\"^\n\x14ListAttemptsResponse\x12.\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1c.headgate.v1.TrainingAttempt\x12\x16\n\x0e\x62usy_elsewhere\x18\x02 \x01(\x08\"\"\n\x12WatchEpochsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x13WatchEpochsResponse\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.headgate.v1.EpochMeasured\"0\n\x10WatchLogsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\"U\n\x11WatchLogsResponse\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12!\n\x05stage\x18\x02 \x01(\x0e\x32\x12.headgate.v1.Stage\x12\x0c\n\x04text\x18\x03 \x01(\t\"*\n\x04\x42lob\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\" \n\x0eGetBlobRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\"l\n\x11UploadBlobRequest\x12\x1f\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x11.headgate.v1.Blob\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.headgate.v1.UploadKind\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\"V\n\x10\x46\x65tchBlobRequest\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.headgate.v1.UploadKind\"\x1f\n\x0f\x45valuateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x13\n\x11ListPilotsRequest\"\xf5\x01\n\x05Pilot\x12%\n\x07release\x18\x01 \x01(\x0b\x32\x14.headgate.v1.Release\x12)\n\tjudgement\x18\x02 \x01(\x0b\x32\x16.headgate.v1.Judgement\x12\x15\n\rlive_gateways\x18\x03 \x03(\t\x12\x13\n\x0bwaiting_for\x18\x04 \x01(\t\x12\x18\n\x10waiting_until_ms\x18\x05 \x01(\x03\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x06 \x01(\x03\x12\x13\n\x0b\x61t_deadline\x18\x07 \x01(\t\x12\x11\n\tfrozen_by\x18\x08 \x01(\t\x12\x17\n\x0f\x66rozen_until_ms\x18\t \x01(\x03\"K\n\x0eWaitingVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bwaiting_for\x18\x02 \x01(\t\x12\x16\n\x0e\x63reate_time_ms\x18\x03 \x01(\x03\"o\n\x12ListPilotsResponse\x12\"\n\x06pilots\x18\x01 \x03(\x0b\x32\x12.headgate.v1.Pilot\x12\x35\n\x10waiting_versions\x18\x02 \x03(\x0b\x32\x1b.headgate.v1.WaitingVersion*\x92\x01\n\nUploadKind\x12\x1b\n\x17UPLOAD_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11UPLOAD_KIND_MODEL\x10\x01\x12\x19\n\x15UPLOAD_KIND_TEST_ROWS\x10\x02\x12\x17\n\x13UPLOAD_KIND_WEIGHTS\x10\x03\x12\x1c\n\x18UPLOAD_KIND_ARCHITECTURE\x10\x04\x32\x86\x03\n\x0eTrainerService\x12i\n\x0cListAttempts\x12 .headgate.v1.ListAttemptsRequest\x1a!.headgate.v1.ListAttemptsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/attempts\x12\x87\x01\n\x0bWatchEpochs\x12\x1f.headgate.v1.WatchEpochsRequest\x1a .headgate.v1.WatchEpochsResponse\"3\x82\xd3\xe4\x93\x02-\x12+/v1/{name=models/*/versions/*}/epochs:watch0\x01\x12\x7f\n\tWatchLogs\x12\x1d.headgate.v1.WatchLogsRequest\x1a\x1e.headgate.v1.WatchLogsResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v1/{name=models/*/versions/*}/logs:watch0\x01\x32\x86\x02\n\x0f\x41rtifactService\x12U\n\x07GetBlob\x12\x1b.headgate.v1.GetBlobRequest\x1a\x11.headgate.v1.Blob\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/blobs/{sha256}\x12\x41\n\nUploadBlob\x12\x1e.headgate.v1.UploadBlobRequest\x1a\x11.headgate.v1.Blob(\x01\x12Y\n\tFetchBlob\x12\x1d.headgate.v1.FetchBlobRequest\x1a\x11.headgate.v1.Blob\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/blobs:fetch:\x01*2\x8f\x01\n\x10\x45valuatorService\x12{\n\x08\x45valuate\x12\x1c.headgate.v1.EvaluateRequest\x1a\x1d.headgate.v1.EvaluationReport\"2\x82\xd3\xe4\x93\x02,\"\'/v1/{name=models/*/versions/*}:evaluate:\x01*2t\n\x0f\x44\x65ployerService\x12\x61\n\nListPilots\x12\x1e.headgate.v1.ListPilotsRequest\x1a\x1f.headgate.v1.ListPilotsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/pilotsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headgate.v1.worker_services_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_UPLOADKIND']._serialized_start=1473
-  _globals['_UPLOADKIND']._serialized_end=1619
-  _globals['_LISTATTEMPTSREQUEST']._serialized_start=133
-  _globals['_LISTATTEMPTSREQUEST']._serialized_end=154
-  _globals['_TRAININGATTEMPT']._serialized_start=157
-  _globals['_TRAININGATTEMPT']._serialized_end=367
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=369
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=463
-  _globals['_WATCHEPOCHSREQUEST']._serialized_start=465
-  _globals['_WATCHEPOCHSREQUEST']._serialized_end=499
-  _globals['_WATCHEPOCHSRESPONSE']._serialized_start=501
-  _globals['_WATCHEPOCHSRESPONSE']._serialized_end=565
-  _globals['_WATCHLOGSREQUEST']._serialized_start=567
-  _globals['_WATCHLOGSREQUEST']._serialized_end=615
-  _globals['_WATCHLOGSRESPONSE']._serialized_start=617
-  _globals['_WATCHLOGSRESPONSE']._serialized_end=702
-  _globals['_BLOB']._serialized_start=704
-  _globals['_BLOB']._serialized_end=746
-  _globals['_GETBLOBREQUEST']._serialized_start=748
-  _globals['_GETBLOBREQUEST']._serialized_end=780
-  _globals['_UPLOADBLOBREQUEST']._serialized_start=782
-  _globals['_UPLOADBLOBREQUEST']._serialized_end=890
-  _globals['_FETCHBLOBREQUEST']._serialized_start=892
-  _globals['_FETCHBLOBREQUEST']._serialized_end=978
-  _globals['_EVALUATEREQUEST']._serialized_start=980
-  _globals['_EVALUATEREQUEST']._serialized_end=1011
-  _globals['_LISTPILOTSREQUEST']._serialized_start=1013
-  _globals['_LISTPILOTSREQUEST']._serialized_end=1032
-  _globals['_PILOT']._serialized_start=1035
-  _globals['_PILOT']._serialized_end=1280
-  _globals['_WAITINGVERSION']._serialized_start=1282
-  _globals['_WAITINGVERSION']._serialized_end=1357
-  _globals['_LISTPILOTSRESPONSE']._serialized_start=1359
-  _globals['_LISTPILOTSRESPONSE']._serialized_end=1470
-  _globals['_TRAINERSERVICE']._serialized_start=1622
-  _globals['_TRAINERSERVICE']._serialized_end=1885
-  _globals['_ARTIFACTSERVICE']._serialized_start=1888
-  _globals['_ARTIFACTSERVICE']._serialized_end=2094
-  _globals['_EVALUATORSERVICE']._serialized_start=2096
-  _globals['_EVALUATORSERVICE']._serialized_end=2187
-  _globals['_DEPLOYERSERVICE']._serialized_start=2189
-  _globals['_DEPLOYERSERVICE']._serialized_end=2285
+  _globals['_TRAINERSERVICE'].methods_by_name['ListAttempts']._loaded_options = None
+  _globals['_TRAINERSERVICE'].methods_by_name['ListAttempts']._serialized_options = b'\202\323\344\223\002\016\022\014/v1/attempts'
+  _globals['_TRAINERSERVICE'].methods_by_name['WatchEpochs']._loaded_options = None
+  _globals['_TRAINERSERVICE'].methods_by_name['WatchEpochs']._serialized_options = b'\202\323\344\223\002-\022+/v1/{name=models/*/versions/*}/epochs:watch'
+  _globals['_TRAINERSERVICE'].methods_by_name['WatchLogs']._loaded_options = None
+  _globals['_TRAINERSERVICE'].methods_by_name['WatchLogs']._serialized_options = b'\202\323\344\223\002+\022)/v1/{name=models/*/versions/*}/logs:watch'
+  _globals['_ARTIFACTSERVICE'].methods_by_name['GetBlob']._loaded_options = None
+  _globals['_ARTIFACTSERVICE'].methods_by_name['GetBlob']._serialized_options = b'\202\323\344\223\002\024\022\022/v1/blobs/{sha256}'
+  _globals['_ARTIFACTSERVICE'].methods_by_name['FetchBlob']._loaded_options = None
+  _globals['_ARTIFACTSERVICE'].methods_by_name['FetchBlob']._serialized_options = b'\202\323\344\223\002\024\"\017/v1/blobs:fetch:\001*'
+  _globals['_EVALUATORSERVICE'].methods_by_name['Evaluate']._loaded_options = None
+  _globals['_EVALUATORSERVICE'].methods_by_name['Evaluate']._serialized_options = b'\202\323\344\223\002,\"\'/v1/{name=models/*/versions/*}:evaluate:\001*'
+  _globals['_DEPLOYERSERVICE'].methods_by_name['ListPilots']._loaded_options = None
+  _globals['_DEPLOYERSERVICE'].methods_by_name['ListPilots']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/pilots'
+  _globals['_UPLOADKIND']._serialized_start=1503
+  _globals['_UPLOADKIND']._serialized_end=1649
+  _globals['_LISTATTEMPTSREQUEST']._serialized_start=163
+  _globals['_LISTATTEMPTSREQUEST']._serialized_end=184
+  _globals['_TRAININGATTEMPT']._serialized_start=187
+  _globals['_TRAININGATTEMPT']._serialized_end=397
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=399
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=493
+  _globals['_WATCHEPOCHSREQUEST']._serialized_start=495
+  _globals['_WATCHEPOCHSREQUEST']._serialized_end=529
+  _globals['_WATCHEPOCHSRESPONSE']._serialized_start=531
+  _globals['_WATCHEPOCHSRESPONSE']._serialized_end=595
+  _globals['_WATCHLOGSREQUEST']._serialized_start=597
+  _globals['_WATCHLOGSREQUEST']._serialized_end=645
+  _globals['_WATCHLOGSRESPONSE']._serialized_start=647
+  _globals['_WATCHLOGSRESPONSE']._serialized_end=732
+  _globals['_BLOB']._serialized_start=734
+  _globals['_BLOB']._serialized_end=776
+  _globals['_GETBLOBREQUEST']._serialized_start=778
+  _globals['_GETBLOBREQUEST']._serialized_end=810
+  _globals['_UPLOADBLOBREQUEST']._serialized_start=812
+  _globals['_UPLOADBLOBREQUEST']._serialized_end=920
+  _globals['_FETCHBLOBREQUEST']._serialized_start=922
+  _globals['_FETCHBLOBREQUEST']._serialized_end=1008
+  _globals['_EVALUATEREQUEST']._serialized_start=1010
+  _globals['_EVALUATEREQUEST']._serialized_end=1041
+  _globals['_LISTPILOTSREQUEST']._serialized_start=1043
+  _globals['_LISTPILOTSREQUEST']._serialized_end=1062
+  _globals['_PILOT']._serialized_start=1065
+  _globals['_PILOT']._serialized_end=1310
+  _globals['_WAITINGVERSION']._serialized_start=1312
+  _globals['_WAITINGVERSION']._serialized_end=1387
+  _globals['_LISTPILOTSRESPONSE']._serialized_start=1389
+  _globals['_LISTPILOTSRESPONSE']._serialized_end=1500
+  _globals['_TRAINERSERVICE']._serialized_start=1652
+  _globals['_TRAINERSERVICE']._serialized_end=2042
+  _globals['_ARTIFACTSERVICE']._serialized_start=2045
+  _globals['_ARTIFACTSERVICE']._serialized_end=2307
+  _globals['_EVALUATORSERVICE']._serialized_start=2310
+  _globals['_EVALUATORSERVICE']._serialized_end=2453
+  _globals['_DEPLOYERSERVICE']._serialized_start=2455
+  _globals['_DEPLOYERSERVICE']._serialized_end=2571
 # @@protoc_insertion_point(module_scope)

@@ -74,6 +74,8 @@ check: setup ## Lint, types, import contracts, protos, generated code, dashboard
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml libs services
+	@$(BIN)/python scripts/audit.py
 	@scripts/protos.sh check
 	@$(BIN)/python -m k8s.monitoring.dashboards check
 	@$(BIN)/python -m pytest -q tests/house

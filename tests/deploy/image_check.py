@@ -3,6 +3,7 @@
 python -m tests.deploy.image_check [SERVICE...]
 """
 
+import json
 import subprocess
 import sys
 import time
@@ -123,6 +124,11 @@ def look_inside(engine: DebianEngine, container: str, name: str) -> None:
     if "Read-only file system" not in written:
         raise Wrong(f"{name} may write to its image: {written or 'nothing refused it'}")
     say(f"{name}: runs as {user} without rights, and its image is read-only")
+    bill = json.loads(engine.docker("exec", container, "cat", "/opt/headgate/share/headgate/sbom.cdx.json"))
+    kinds = [each["purl"].partition("/")[0] for each in bill["components"]]
+    if not {"pkg:pypi", "pkg:deb"} <= set(kinds):
+        raise Wrong(f"{name} has a bill of materials without packages of Python or of Debian")
+    say(f"{name}: its bill of materials has {len(kinds)} packages")
 
 
 def stop(engine: DebianEngine, container: str, name: str) -> None:

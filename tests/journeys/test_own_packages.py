@@ -10,6 +10,7 @@ import pytest
 
 from examples.driver import Facts, Running
 from headgate.v1 import facts_pb2 as facts
+from tests.bom.schema import valid
 from tests.trainer.packages.wheels import index_in, of_the_base, wheel
 from tests.trainer.repositories import MODEL, repository
 
@@ -86,6 +87,9 @@ def test_each_model_is_trained_with_the_version_that_it_locks(running: Running, 
         assert answers.flatten().tolist() == [probability, probability]
         dependencies = json.loads((folder / "provenance.json").read_text())["predicate"]["buildDefinition"]
         assert dependencies["resolvedDependencies"][-1]["name"] == "requirements.txt"
+        bill = valid(running.command("version", "bom", f"{name}/1"))
+        purls = {each.get("purl") for each in bill["components"]}
+        assert f"pkg:pypi/shade@{1 if name == 'risk.low' else 2}.0" in purls
         assert f"+ shade=={1 if name == 'risk.low' else 2}.0" in running.command("version", "logs", f"{name}/1")
 
     failed = ended(watched["risk.wrong"]).training_failed

@@ -142,7 +142,7 @@ def _become_device(options: dict[str, object], tls: ClientTls | None, token_file
     if token_file:
         options = options | {"TOKEN_FILE": token_file}
     environ = os.environ | {f"HEADGATE_EDGE_{name}": str(value) for name, value in options.items()}
-    os.execve(sys.executable, [sys.executable, "-m", MODULE], environ)
+    os.execve(sys.executable, [sys.executable, "-m", MODULE], environ)  # nosec B606
 
 
 def running_source() -> str:

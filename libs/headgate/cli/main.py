@@ -32,6 +32,7 @@ from headgate.cli import (
     tokens,
     topics,
     up,
+    version_bom,
     version_changes,
     version_download,
     version_import,
@@ -191,6 +192,7 @@ models.version.command("evaluate")(evaluation.evaluate_version)
 models.version.command("logs")(version_logs.show_logs)
 models.version.command("import")(version_import.import_version)
 models.version.command("download")(version_download.download_version)
+models.version.command("bom")(version_bom.show_bom)
 app.add_typer(models.version, name="version")
 app.add_typer(aliases.alias, name="alias")
 app.add_typer(releases.release, name="release")

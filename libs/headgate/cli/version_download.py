@@ -30,6 +30,22 @@ from headgate.v1 import resources_pb2 as resources
 MANIFEST_FILE = "manifest.dsse.json"
 """The signed manifest among the downloaded files, so that others can check them too."""
 
+StoreUrl = Annotated[
+    str,
+    typer.Option(
+        envvar="HEADGATE_ARTIFACTS", help="The artifact store; by default that of `headgate up` in this folder."
+    ),
+]
+KeysFolder = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_path,
+        metavar="FOLDER",
+        envvar="HEADGATE_KEYS",
+        help="The folder with the trusted keys; by default that of `headgate up` in this folder.",
+    ),
+]
+
 
 def download_version(
     context: typer.Context,
@@ -40,21 +56,8 @@ def download_version(
     file: Annotated[
         list[str] | None, typer.Option("--file", help="Only this file, for example model.onnx. Repeatable.")
     ] = None,
-    artifacts: Annotated[
-        str,
-        typer.Option(
-            envvar="HEADGATE_ARTIFACTS", help="The artifact store; by default that of `headgate up` in this folder."
-        ),
-    ] = "",
-    keys: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_path,
-            metavar="FOLDER",
-            envvar="HEADGATE_KEYS",
-            help="The folder with the trusted keys; by default that of `headgate up` in this folder.",
-        ),
-    ] = None,
+    artifacts: StoreUrl = "",
+    keys: KeysFolder = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Copy the files of a trained version into a new folder. Its signature and every digest are checked first."""
@@ -65,11 +68,15 @@ def download_version(
         raise CommandFailed(f"there is no folder {folder.absolute().parent}", Exit.NOT_FOUND)
     request = registry_service.GetVersionRequest(name=version_name(name))
     version = session(context).stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
-    url = artifacts or (Path(HOME) / "artifacts").absolute().as_uri()
-    files = verified_files(version, url, keys or Path(HOME) / KEYS, file or ())
+    files = verified_files(version, store_or_own(artifacts), keys or Path(HOME) / KEYS, file or ())
     write_all(files, folder)
     show_rows([{"file": str(folder / name), "bytes": len(content)} for name, content in files.items()], output)
     report(f"the signature and the digests of {in_words(version.name)} are right")
+
+
+def store_or_own(url: str) -> str:
+    """The URL of the store; without one, that of `headgate up` in this folder."""
+    return url or (Path(HOME) / "artifacts").absolute().as_uri()
 
 
 def verified_files(

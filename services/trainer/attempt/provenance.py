@@ -35,7 +35,7 @@ def provenance(
         sources = [*uploaded_files(upload)]
         parameters = {"answers": upload.answers}
     data = [data_file(file) for file in parsed.data]
-    packages = [{"name": lock.file, "uri": lock.file, "digest": {"sha256": lock.digest}}] if lock else []
+    packages = [*locked_packages(lock)] if lock else []
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": name, "digest": {"sha256": digest(content)}} for name, content in sorted(files.items())],
@@ -61,6 +61,13 @@ def uploaded_files(upload: facts.Upload) -> Iterator[dict[str, object]]:
     ):
         if sha256:
             yield {"name": name, **({"uri": uri} if uri else {}), "digest": {"sha256": sha256}}
+
+
+def locked_packages(lock: Lock) -> Iterator[dict[str, object]]:
+    """The packages for this Python, and the file whose hashes they were checked against."""
+    for name, pin in sorted(lock.here().items()):
+        yield {"uri": f"pkg:pypi/{name}@{pin.version}"}
+    yield {"name": lock.file, "uri": lock.file, "digest": {"sha256": lock.digest}}
 
 
 def data_file(file: configuration.DataFile) -> dict[str, object]:

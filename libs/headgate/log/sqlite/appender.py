@@ -85,7 +85,7 @@ class Appender:
         while rows_left:
             while size > rows_left:
                 size //= 2
-            statement = "INSERT INTO log VALUES " + ",".join(["(?,?,?,?,?,?,?)"] * size)
+            statement = "INSERT INTO log VALUES " + ",".join(["(?,?,?,?,?,?,?)"] * size)  # nosec
             self._connection.execute(statement, parameters[at : at + size * _COLUMNS])
             at += size * _COLUMNS
             rows_left -= size

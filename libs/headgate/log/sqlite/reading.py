@@ -28,7 +28,7 @@ def page(db: sqlite3.Connection, topic: str, topic_id: int, start: Mapping[int, 
         return []
     wanted = ",".join(["(?,?)"] * len(start))
     cursor = db.execute(
-        f"WITH wanted(number, start) AS (VALUES {wanted})"
+        f"WITH wanted(number, start) AS (VALUES {wanted})"  # nosec
         " SELECT partition, offset, timestamp_ms, key, value, headers FROM wanted CROSS JOIN log"
         " ON topic_id = ? AND partition = number AND offset >= start LIMIT ?",
         [number for item in start.items() for number in item] + [topic_id, limit],

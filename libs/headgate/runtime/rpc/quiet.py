@@ -11,7 +11,7 @@ from headgate.runtime.deadline import Deadline
 
 QUIET_SECONDS = 0.2
 """How long no call may have come."""
-_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}
+_LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}  # nosec
 
 _logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from headgate.domain.fact import fact_of
 from headgate.domain.names import split_stream
 from headgate.domain.state import IllegalFact
 from headgate.lifecycle.follower import LifecycleFold
-from headgate.lifecycle.stream import Stream, new_stream, parse
-from headgate.log import topics
+from headgate.lifecycle.records import Found, Place, records_at
+from headgate.lifecycle.stream import Stream, new_stream
 from headgate.log.envelope import digest
 from headgate.log.port import PARTITIONS, EventLog, LogError, Record
 from headgate.runtime.errors import RpcRefused
@@ -23,16 +23,9 @@ from headgate.view.query import page_rows
 from services.registry.requests import no_facts, not_found, within_page_bytes
 from services.registry.watches import WAIT_SECONDS, Watches
 
-Place = tuple[int, int]
-"""Partition and offset of one record."""
-
 STREAM_FORM = "models/{model}, environments/{environment} or access/default"
 FROM_THE_BEGINNING = -1
 """The offset after which a partition is read as a whole."""
-MAX_GAP = 8
-"""Up to this many unwanted records between two wanted ones are read too, because that is cheaper than a second read."""
-MAX_SPAN = 500
-"""Records in one read."""
 MAX_BACKLOG = 10_000
 MAX_BACKLOG_BYTES = 16 * 1024 * 1024
 """Records and bytes by which a slow watcher may fall behind. Then its watch ends; it may resume from its last position.
@@ -61,7 +54,7 @@ class _Backlog:
         """The next record. Raises queue.Empty."""
         record, lifecycle = self._waiting.get(timeout=timeout_seconds)
         self._taken_bytes += len(record.value or b"")
-        return _history_record(record, lifecycle)
+        return history_record(Found((record.partition, record.offset), record.value or b"", lifecycle))
 
 
 class History:
@@ -168,43 +161,20 @@ class History:
 
     def _records(self, places: Sequence[Place]) -> Iterator[registry_service.HistoryRecord]:
         """The records at these places, which must be in order. Raises RpcRefused."""
-        found: Mapping[Place, Record] = {}
-        for at, place in enumerate(places):
-            if place not in found:
-                found = self._read(place, offsets_to_read(places, at))
-            record = found.get(place)
-            lifecycle = parse(record.value or b"") if record is not None else None
-            if record is None or lifecycle is None:
-                rule = f"the record in partition {place[0]} at offset {place[1]} cannot be read"
-                raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", rule)
-            yield _history_record(record, lifecycle)
-
-    def _read(self, place: Place, limit: int) -> Mapping[Place, Record]:
-        """The records from this place on. If the record there was deleted, the log returns the ones after it."""
         try:
-            found = self._log.read(topics.LIFECYCLE, *place, limit)
+            for found in records_at(self._log, places):
+                yield history_record(found)
         except LogError as error:
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, "log-unavailable", str(error)) from None
-        return {(record.partition, record.offset): record for record in found}
 
 
-def offsets_to_read(places: Sequence[Place], at: int) -> int:
-    """How many offsets to read, beginning with the place at index `at`. Includes the places that follow closely."""
-    partition, first = places[at]
-    last = first
-    for index in range(at + 1, len(places)):
-        following, offset = places[index]
-        if following != partition or offset - last > MAX_GAP or offset - first >= MAX_SPAN:
-            break
-        last = offset
-    return last - first + 1
-
-
-def _history_record(record: Record, lifecycle: facts.LifecycleRecord) -> registry_service.HistoryRecord:
+def history_record(found: Found) -> registry_service.HistoryRecord:
+    """A record as a caller sees it."""
+    partition, offset = found.place
     return registry_service.HistoryRecord(
-        position=registry_service.HistoryPosition(partition=record.partition, offset=record.offset),
-        digest=digest(record.value or b""),
-        record=lifecycle,
+        position=registry_service.HistoryPosition(partition=partition, offset=offset),
+        digest=digest(found.value),
+        record=found.record,
     )
 
 

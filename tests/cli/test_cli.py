@@ -532,3 +532,25 @@ def test_publish_names_a_configuration_that_is_nested_too_deeply(
 def test_a_damaged_record_of_the_running_services_counts_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "up.json").write_text(text)
     assert (running_ports(tmp_path), running_metrics_ports(tmp_path), running_log(tmp_path)) == ({}, {}, "")
+
+
+def test_an_exported_log_is_printed_as_the_log_itself_and_no_file_is_replaced(
+    home: Path, embedded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = open_log(embedded)
+    log.append(Message(topics.LIFECYCLE, b"models/fraud", b"first"))
+    log.append(Message(topics.LIFECYCLE, b"models/fraud", b"second"))
+    log.close()
+    assert run(monkeypatch, "--log", embedded, "log", "tail") == 0
+    printed = capsys.readouterr().out
+    assert run(monkeypatch, "--log", embedded, "log", "export", "facts.jsonl") == 0
+    assert "2 records of headgate.lifecycle in facts.jsonl" in capsys.readouterr().err
+    assert (home / "facts.jsonl").stat().st_mode & 0o777 == 0o600
+    assert run(monkeypatch, "--log", "file:facts.jsonl", "log", "tail") == 0
+    assert capsys.readouterr().out == printed
+    assert run(monkeypatch, "--log", "file:facts.jsonl", "log", "tail", "--topic", "inbox") != 0
+    assert "has headgate.lifecycle alone" in capsys.readouterr().err
+    assert run(monkeypatch, "--log", embedded, "log", "export", "facts.jsonl") == 2
+    assert "facts.jsonl exists" in capsys.readouterr().err
+    assert run(monkeypatch, "--log", embedded, "log", "export", "none/facts.jsonl") == 3
+    assert sorted(path.name for path in home.iterdir()) == [".headgate", "facts.jsonl"]

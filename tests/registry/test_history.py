@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from headgate.lifecycle.follower import LifecycleFold
+from headgate.lifecycle.records import MAX_GAP, MAX_SPAN, offsets_to_read
 from headgate.log.partitioner import partition_of
-from headgate.log.port import PARTITIONS, Record
+from headgate.log.port import PARTITIONS
 from headgate.log.sqlite.log import SqliteLog
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import registry_service_pb2 as registry_service
 from services.registry import requests
 from services.registry.decider import Decided, Decider
-from services.registry.history import MAX_GAP, MAX_SPAN, History, offsets_to_read
+from services.registry.history import History
 from services.registry.watches import Watches
 from tests.registry.local_decider import decider_on
 from tests.registry.waiting import REPOSITORY, commit
@@ -24,9 +25,9 @@ class CountingLog(SqliteLog):
 
     reads = 0
 
-    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Record]:
+    def values(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[tuple[int, bytes | None]]:
         self.reads += 1
-        return list(super().read(topic, partition, offset, limit))
+        return list(super().values(topic, partition, offset, limit))
 
 
 class HistoryHarness:

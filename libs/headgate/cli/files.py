@@ -1,8 +1,12 @@
 """The files that a command line names: what may name one, and how one that cannot be read ends the command."""
 
+import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import typer
 
@@ -10,6 +14,7 @@ from headgate.cli.exit_codes import Exit, code_of_file
 from headgate.cli.session import CommandFailed, usage
 from headgate.domain.credentials import holds_credentials
 from headgate.domain.repository import broken_download_rule
+from headgate.shared_files import PRIVATE
 
 STDIN = "-"
 MAX_BYTES = 64 * 1024 * 1024
@@ -59,3 +64,24 @@ def read_file(file: Path, max_bytes: int = MAX_BYTES) -> bytes:
     if len(content) > max_bytes:
         usage(f"{file} has more than {max_bytes} bytes")
     return content
+
+
+@contextmanager
+def new_file(file: Path) -> Iterator[BinaryIO]:
+    """A file to write, which its owner alone may read. It gets its name when it is whole; a failure leaves nothing.
+
+    Raises CommandFailed when there is such a file, or when it cannot be written.
+    """
+    temporary = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
+    try:
+        if file.exists():
+            usage(f"{file} exists")
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        os.link(temporary, file)
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be written: {error.strerror}", code_of_file(error)) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 
 from headgate.cli import dead_letters, refusals
 from headgate.cli.exit_codes import Exit
+from headgate.cli.files import new_file
 from headgate.cli.printing import report, show, show_json
 from headgate.cli.render import Format, Output, as_dict, show_data, show_line
 from headgate.cli.session import session
@@ -19,7 +21,7 @@ from headgate.domain.printable import printable
 from headgate.domain.words import counted, time_text, word_of
 from headgate.lifecycle.digest import fold_digest
 from headgate.lifecycle.replay import fold_all
-from headgate.log import topics
+from headgate.log import export_file, topics
 from headgate.log.port import LogUnavailable, Record, Tail
 from headgate.log.scan import newest
 from headgate.v1 import commands_pb2 as commands
@@ -78,6 +80,23 @@ def tail(
             _follow(events.tail(name, ends), key, output, session(context).log_wait_seconds)
     finally:
         events.close()
+
+
+@log.command("export")
+def export(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
+    topic: Annotated[TopicName, typer.Option(help="The topic to export.")] = TopicName.LIFECYCLE,
+) -> None:
+    """Write all records of a topic to a file, byte for byte. `--log file:PATH` reads it, without any service."""
+    events = session(context).open_log()
+    name = f"headgate.{topic.value}"
+    try:
+        with new_file(file) as target:
+            written = export_file.write(target, name, export_file.records_of(events, name))
+    finally:
+        events.close()
+    report(f"{counted(written, 'record')} of {name} in {file}; to read it: headgate --log file:{file} log tail")
 
 
 def _follow(tail: Tail, key: str, output: Format, wait_seconds: float) -> None:

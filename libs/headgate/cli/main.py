@@ -97,7 +97,9 @@ def options(
     trainer: Annotated[str, typer.Option(envvar="HEADGATE_TRAINER", help="host:port of the trainer.")] = "",
     evaluator: Annotated[str, typer.Option(envvar="HEADGATE_EVALUATOR", help="host:port of the evaluator.")] = "",
     deployer: Annotated[str, typer.Option(envvar="HEADGATE_DEPLOYER", help="host:port of the deployer.")] = "",
-    log: Annotated[str, typer.Option(envvar="HEADGATE_LOG", help="The log: sqlite:///path or kafka://host:port.")] = "",
+    log: Annotated[
+        str, typer.Option(envvar="HEADGATE_LOG", help="The log: sqlite:///path, kafka://host:port or file:path.")
+    ] = "",
     log_wait_seconds: LogWait = CLI_WAIT_SECONDS,
     actor: Actor = "",
     request_id: Annotated[

@@ -38,6 +38,8 @@ class Stream:
     partition: int = 0
     # Offset of each accepted record, by sequence - 1. All records of a stream are in one partition.
     offsets: "array[int]" = field(default_factory=lambda: array("q"))
+    # Time of each accepted record, by sequence - 1; never before that of an earlier one.
+    times_ms: "array[int]" = field(default_factory=lambda: array("q"))
     # Sequence of each accepted record, by event id.
     accepted: dict[bytes, int] = field(default_factory=dict)
     # Why the fold of this stream stopped; empty when it has not.
@@ -72,6 +74,8 @@ class Stream:
         self.digest = digest(value)
         self.partition = partition
         self.offsets.append(offset)
+        times_ms, at_ms = self.times_ms, record.occurred_at_ms
+        times_ms.append(at_ms if not times_ms or at_ms >= times_ms[-1] else times_ms[-1])
         self.accepted[record.event_id] = sequence
         return True
 

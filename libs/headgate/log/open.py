@@ -1,7 +1,8 @@
 """Opens the log at an address.
 
-An address is `sqlite:///absolute/path`, `sqlite:relative/path` or `kafka://host:port[,host:port]?option=value`.
-The path of an embedded log stands in it as it is, without escapes such as %20.
+An address is `sqlite:///absolute/path`, `sqlite:relative/path` or `kafka://host:port[,host:port]?option=value`. The
+address `file:path` is an exported log, which can only be read. A path stands in its address as it is, without escapes
+such as %20.
 """
 
 from collections.abc import Mapping
@@ -9,12 +10,14 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from headgate.domain.address import ADDRESS_RULE, is_address
+from headgate.log.exported import ExportedLog
 from headgate.log.port import AddressInvalid, EventLog
 from headgate.log.sqlite.host_clock import SUFFIX as CLOCK_SUFFIX
 from headgate.log.sqlite.log import SqliteLog
 
 BESIDE_EMBEDDED = ("", "-wal", "-shm", "-journal", CLOCK_SUFFIX)
 """How the names of an embedded log's files go on after its path."""
+EXPORTED = "file:"
 WITH_KEYS = ("ssl_keyfile", "ssl_certfile")
 """Options of Kafka that name a private key. A certificate's file may hold its key too."""
 
@@ -22,6 +25,8 @@ WITH_KEYS = ("ssl_keyfile", "ssl_certfile")
 def open_log(url: str) -> EventLog:
     """Opens the log. Raises AddressInvalid, and LogUnavailable when the log cannot be reached."""
     check_address(url)
+    if is_exported(url):
+        return ExportedLog(Path(url.removeprefix(EXPORTED)))
     return SqliteLog(embedded_path(url)) if is_embedded(url) else _open_kafka(url)
 
 
@@ -32,9 +37,10 @@ def check_address(url: str) -> None:
         embedded_path(url)
     elif scheme == "kafka":
         _brokers(url)
-    else:
+    elif not is_exported(url) or url == EXPORTED:
         problem = f"{url!r} is not the address of a log"
-        raise AddressInvalid(f"{problem}: expected sqlite:///path, sqlite:path or kafka://host:port")
+        expected = "sqlite:///path, sqlite:path, kafka://host:port, or file:path for an exported log"
+        raise AddressInvalid(f"{problem}: expected {expected}")
 
 
 def check_writable(log: EventLog) -> None:
@@ -46,6 +52,11 @@ def check_writable(log: EventLog) -> None:
 def is_embedded(url: str) -> bool:
     """Whether the log at this address is embedded: Headgate itself creates it and its topics."""
     return url.startswith("sqlite:")
+
+
+def is_exported(url: str) -> bool:
+    """Whether the log at this address is the file of an exported one, which can only be read."""
+    return url.startswith(EXPORTED)
 
 
 def give_rights(url: str, principals: Mapping[str, str]) -> None:
@@ -73,6 +84,8 @@ def private_files(url: str) -> tuple[Path, ...]:
     """The files with which whoever may read them gets at the log: its own, or passwords and keys for its brokers."""
     if is_embedded(url):
         return tuple(Path(f"{embedded_path(url)}{end}") for end in BESIDE_EMBEDDED)
+    if is_exported(url):
+        return (Path(url.removeprefix(EXPORTED)),)
     options = _options(url).items()
     return tuple(Path(str(value)) for name, value in options if name.endswith("_file") or name in WITH_KEYS)
 

@@ -188,7 +188,7 @@ class Running:
 
 
 def headgate() -> list[str]:
-    return [sys.executable, "-c", "from headgate.cli.main import main; main()"]
+    return [sys.executable, "-c", "from headgate.cli.entry import main; main()"]
 
 
 def environ() -> dict[str, str]:

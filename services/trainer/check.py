@@ -9,6 +9,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from headgate.downloads.places import places_of
 from headgate.downloads.web import Web
 from headgate.runtime.clock import now_ms
 from headgate.runtime.git import STATUS, GitFailed, changed_names, run_git
+from headgate.runtime.interrupts import INTERRUPTED, end_in_order
 from headgate.toml_tables import InvalidToml
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
@@ -74,8 +76,11 @@ def main(arguments: Sequence[str] = tuple(sys.argv[1:])) -> int:
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(PrintableLines("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[lines])
+    signal.signal(signal.SIGINT, end_in_order)
     try:
         return check(Path(arguments[0]).resolve())
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except CannotCheck as reason:
         return failed(str(reason))
     except WrongSetting as reason:
@@ -257,7 +262,7 @@ def outcome(report: commands.Command) -> int:
         finished = report.report_training_finished.fact
         # A repository that builds its ONNX file itself has no epochs, and no network to compare with.
         difference = f"; ONNX Runtime differs from torch by {finished.export_difference:.3g} at most"
-        print_line(f"export: {len(finished.artifact.files)} files{difference if finished.epochs else ''}")
+        print_line(f"export: {counted(len(finished.artifact.files), 'file')}{difference if finished.epochs else ''}")
         print_line("The trainer would accept this. The gate is not decided here: that needs the whole training.")
         return 0
     if report.HasField("report_code_tested"):

@@ -28,7 +28,7 @@ def edge(tmp_path, monkeypatch, capsys):
     became = []
 
     def become(program, command, environ):
-        assert command[1:] == ["-m", "services.gateway.edge"]
+        assert command[1:] == ["-m", "headgate.cli.program", "services.gateway.edge"]
         became.append(from_env(Settings, environ, PREFIX))
         raise BecameDevice(0)
 

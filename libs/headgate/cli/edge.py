@@ -24,6 +24,7 @@ from headgate.client.tls import ClientTls
 from headgate.domain.address import ADDRESS_RULE, is_address
 from headgate.domain.names import MODEL_NAME_RULE, NAME_RULE, REPLICA_RULE, is_model_name, is_name, is_replica_name
 
+PROGRAM = "headgate.cli.program"
 MODULE = "services.gateway.edge"
 
 Source = Annotated[
@@ -142,7 +143,7 @@ def _become_device(options: dict[str, object], tls: ClientTls | None, token_file
     if token_file:
         options = options | {"TOKEN_FILE": token_file}
     environ = os.environ | {f"HEADGATE_EDGE_{name}": str(value) for name, value in options.items()}
-    os.execve(sys.executable, [sys.executable, "-m", MODULE], environ)  # nosec B606
+    os.execve(sys.executable, [sys.executable, "-m", PROGRAM, MODULE], environ)  # nosec B606
 
 
 def running_source() -> str:

@@ -57,6 +57,7 @@ from headgate.client.errors import failure
 from headgate.client.tls import ClientTlsUnusable, client_tls
 from headgate.domain.printable import with_short_words
 from headgate.log.port import AddressInvalid, LogError, TopicMismatch
+from headgate.runtime.interrupts import INTERRUPTED
 
 HELP = f"""Take a model from a commit to live traffic, and back when the evidence is against it.
 
@@ -234,7 +235,7 @@ def main() -> None:
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}", code_of_file(error))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def _fail(message: str, code: Exit) -> None:

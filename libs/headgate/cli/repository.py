@@ -20,9 +20,13 @@ from headgate.domain.repository import broken_data_rule
 from headgate.domain.utf8 import not_utf8
 from headgate.downloads.places import BUCKETS, WEB
 from headgate.runtime.git import GitFailed, run_git
+from headgate.runtime.interrupts import INTERRUPTED
 from headgate.shared_files import digest_of
 from headgate.toml_edit import with_value
 
+PROGRAM = "headgate.cli.program"
+INTERRUPTED_SECONDS = 10.0
+"""How long the program may take to end after Ctrl-C."""
 CHECK = "services.trainer.check"
 """The program of the trainer that runs the stages."""
 DVC_SUFFIX = ".dvc"
@@ -40,11 +44,26 @@ def check(folder: Folder = Path(".")) -> None:
     if not folder.is_dir():
         raise CommandFailed(f"there is no folder {folder}", Exit.NOT_FOUND)
     declaration_in(folder.resolve())
-    ended = subprocess.run([sys.executable, "-P", "-m", CHECK, str(folder)], check=False)
-    if ended.returncode == Exit.USAGE:
+    code = _ended([sys.executable, "-P", "-m", PROGRAM, CHECK, str(folder)])
+    if code == Exit.USAGE:
         usage("nothing was checked")
-    if ended.returncode != 0:
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    if code != 0:
         raise CommandFailed(f"{folder} would fail as a version")
+
+
+def _ended(command: list[str]) -> int:
+    """Runs a command to its end, also after Ctrl-C, which a terminal sends to both. Returns its exit code."""
+    with subprocess.Popen(command) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            try:
+                process.wait(INTERRUPTED_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
 
 
 @data.command("add")

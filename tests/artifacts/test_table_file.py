@@ -17,11 +17,14 @@ def written(directory: Path, content: bytes) -> Path:
 
 WRONG = {
     "a broken line of json": (b'{"a": 1}\n\n{oops\n', "line 3, character 2: Expecting property name"),
-    "a line that is no object": (b'{"a": 1}\n[1]\n', "line 2: expected an object"),
+    "an array below objects": (b'{"a": 1}\n[1]\n', "line 2 is an array, and the first row an object"),
+    "an object below arrays": (b'[1]\n{"a": 1}\n', "line 2 is an object, and the first row an array"),
+    "a number below arrays": (b"[1]\n\n2\n", "line 3: expected an object with a value for each column, or an array"),
+    "a short array": (b"[1, 2]\n[3]\n", "line 2 has the number of values 1, and line 1 2"),
     "other names on a line": (b'\n{"a": 1}\n\n{"b": 1}\n', "line 4 has the columns b, and line 2 a"),
     "a number of too many digits": (b'{"a": 1}\n{"a": ' + b"1" * 5_000 + b"}\n", "line 2: Exceeds the limit"),
     "deep json": (b'{"a": 1}\n{"a": ' + b"[" * 200_000, "line 2: expected JSON with less nesting"),
-    "a short line of csv": (b'a,b\n"x\ny",2\n1\n', "line 4 has 1 cells, and the first line 2"),
+    "a short line of csv": (b'a,b\n"x\ny",2\n1\n', "line 4 has 1 cell, and the first line 2"),
     "a row in place of the header": (b"1.5,2,2\n3,4,5\n", "line 1 has only numbers: put the names of the columns"),
     "a cell that is too long": (b"a\n1\n" + b"x" * 200_000, "line 3: field larger than field limit"),
     "latin-1": (b"a,b\n1,2\n\xe9,2\n", "line 3: the byte 0xe9 is no UTF-8: save the file as UTF-8"),
@@ -64,6 +67,25 @@ def test_the_last_column_of_an_array_has_a_name_only_where_one_is_given(tmp_path
     assert read_table(tmp_path / "rows.npy").place(1) == "row 2"
 
 
+def test_a_line_of_json_may_be_an_array_whose_columns_have_no_names(tmp_path: Path) -> None:
+    lines = written(tmp_path, b"[1, 2, null]\n\n[3, 4, 5]\n")
+
+    assert read_table(lines).columns == {"0": [1, 3], "1": [2, 4], "2": [None, 5]}
+    assert read_table(lines).place(1) == "line 3"
+    assert list(read_table(lines, last="answer").columns) == ["0", "1", "answer"]
+    with pytest.raises(InvalidTable, match="line 1: expected an array with the values of the row, the answer last"):
+        read_table(written(tmp_path, b"[1]\n"), last="answer")
+
+
+def test_a_line_of_json_with_an_array_of_arrays_is_one_value_or_a_row_of_values_before_its_answer(
+    tmp_path: Path,
+) -> None:
+    lines = written(tmp_path, b"[[1, 2], [3, 4]]\n[[5, 6], [7, 8]]\n")
+
+    assert read_table(lines).columns == {"0": [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]}
+    assert list(read_table(lines, last="answer").columns) == ["0", "answer"]
+
+
 @pytest.mark.parametrize(
     ("module", "content", "packages"),
     [("arro3.io", b"PAR1", "arro3-core arro3-io"), ("numpy", b"\x93NUMPY", "numpy")],
@@ -82,3 +104,5 @@ def test_columns_go_to_the_inputs_of_their_names_or_to_the_only_input() -> None:
     assert columns_of_inputs(["p", "q"], ["x"]) == {"x": ["p", "q"]}
     with pytest.raises(InvalidTable, match="there is no column b for this input; the columns are a"):
         columns_of_inputs(["a"], ["a", "b"])
+    with pytest.raises(InvalidTable, match=r'the inputs a, b: give each row as \{"a": \.\.\., "b": \.\.\.\}'):
+        columns_of_inputs(["0", "1"], ["a", "b"])

@@ -12,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from headgate.domain.words import counted
+
 FORMATS = "CSV, JSON lines, Parquet or NPY"
 MAX_COLUMNS = 10_000
 MAX_REASON_CHARACTERS = 300
@@ -47,7 +49,7 @@ class Table:
 
 
 def read_table(file: Path, last: str = "") -> Table:
-    """The table of the file. `last` is the name of the last column of an array without names, such as "answer".
+    """The table of the file. `last` is the name of the last column of rows without names, such as "answer".
 
     Raises InvalidTable, and OSError when the file cannot be read.
     """
@@ -58,7 +60,7 @@ def read_table(file: Path, last: str = "") -> Table:
     if head.startswith(PARQUET):
         return _from_parquet(file)
     try:
-        return _from_json_lines(file) if head.lstrip()[:1] in (b"{", b"[") else _from_csv(file)
+        return _from_json_lines(file, last) if head.lstrip()[:1] in (b"{", b"[") else _from_csv(file)
     except UnicodeDecodeError as error:
         found = f"the byte {error.object[error.start]:#04x} is no UTF-8"
         raise InvalidTable(f"{_begin(file)}{found}: save the file as UTF-8") from error
@@ -72,9 +74,20 @@ def columns_of_inputs(columns: Sequence[str], inputs: Sequence[str]) -> dict[str
     missing = [name for name in inputs if name not in columns]
     if not missing:
         return {name: [name] for name in inputs}
+    if len(inputs) > 1 and list(columns) == numbered(len(columns)):
+        wanted = ", ".join(f'"{name}": ...' for name in inputs)
+        raise InvalidTable(
+            f"its columns have no names, which only a model with one input takes; this one has the inputs"
+            f" {listed(inputs)}: give each row as {{{wanted}}}, or a file with these columns"
+        )
     if len(inputs) > 1:
         raise InvalidTable(f"there is no column {missing[0]} for this input; the columns are {listed(columns)}")
     return {missing[0]: list(columns)}
+
+
+def numbered(count: int) -> list[str]:
+    """The names of columns that have none."""
+    return [str(column) for column in range(count)]
 
 
 def listed(columns: Sequence[str]) -> str:
@@ -110,7 +123,9 @@ def _csv_table(lines: Any) -> Table:
         if not cells:
             continue
         if len(cells) != len(header):
-            raise InvalidTable(f"line {lines.line_num} has {len(cells)} cells, and the first line {len(header)}")
+            raise InvalidTable(
+                f"line {lines.line_num} has {counted(len(cells), 'cell')}, and the first line {len(header)}"
+            )
         ends.append(lines.line_num)
         for column, cell in zip(columns, cells, strict=True):
             column.append(cell)
@@ -119,7 +134,7 @@ def _csv_table(lines: Any) -> Table:
 
 def _header(cells: Sequence[str]) -> list[str]:
     """The names of the columns. A first line of numbers is a row, unless it counts the columns as pandas does."""
-    if cells and all(map(_is_number, cells)) and list(cells) != [str(column) for column in range(len(cells))]:
+    if cells and all(map(_is_number, cells)) and list(cells) != numbered(len(cells)):
         raise InvalidTable("line 1 has only numbers: put the names of the columns there, such as a,b,c, above the rows")
     return _distinct(cells)
 
@@ -132,23 +147,44 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _from_json_lines(file: Path) -> Table:
-    rows, ends = [], []
+def _from_json_lines(file: Path, last: str) -> Table:
+    rows: list[dict[str, Any] | list[Any]] = []
+    ends = []
     with file.open(encoding="utf-8-sig") as text:
         for number, line in enumerate(text, 1):
             if line.strip():
                 rows.append(_json_row(number, line))
                 ends.append(number)
-    header = _distinct(list(rows[0]) if rows else [])
-    for number, row in zip(ends, rows, strict=True):
+    is_named = bool(rows) and isinstance(rows[0], dict)
+    named = [_named(number, row, is_named, last) for number, row in zip(ends, rows, strict=True)]
+    header = _distinct(list(named[0]) if named else [])
+    for number, row in zip(ends, named, strict=True):
         if row.keys() != set(header):
-            raise InvalidTable(
-                f"line {number} has the columns {', '.join(row) or 'none'}, and line {ends[0]} {', '.join(header)}"
-            )
-    return Table({name: [row[name] for row in rows] for name in header}, ends)
+            found, first = (listed(list(each)) if is_named else len(each) for each in (row, header))
+            what = "the columns " if is_named else "the number of values "
+            raise InvalidTable(f"line {number} has {what}{found}, and line {ends[0]} {first}")
+    return Table({name: [row[name] for row in named] for name in header}, ends)
 
 
-def _json_row(number: int, line: str) -> dict[str, Any]:
+def _named(number: int, row: dict[str, Any] | list[Any], is_named: bool, last: str) -> dict[str, Any]:
+    """The values of a row by the names of their columns, which are numbers where the rows are arrays.
+
+    An array of arrays is one value. With `last` it stands before the answer.
+    """
+    if isinstance(row, dict) != is_named:
+        kinds = ("an array", "an object") if is_named else ("an object", "an array")
+        raise InvalidTable(f"line {number} is {kinds[0]}, and the first row {kinds[1]}")
+    if isinstance(row, dict):
+        return row
+    if last and len(row) < 2:
+        raise InvalidTable(f"line {number}: expected an array with the values of the row, the answer last")
+    if not last and any(isinstance(each, list) for each in row):
+        return {"0": row}
+    names = numbered(len(row))
+    return dict(zip([*names[:-1], last] if last else names, row, strict=True))
+
+
+def _json_row(number: int, line: str) -> dict[str, Any] | list[Any]:
     try:
         row = json.loads(line, parse_float=Decimal)
     except json.JSONDecodeError as error:
@@ -157,8 +193,8 @@ def _json_row(number: int, line: str) -> dict[str, Any]:
         raise InvalidTable(f"line {number}: expected JSON with less nesting") from error
     except ValueError as error:  # a number of thousands of digits
         raise InvalidTable(f"line {number}: {error}") from error
-    if not isinstance(row, dict):
-        raise InvalidTable(f"line {number}: expected an object with a value for each column")
+    if not isinstance(row, dict | list):
+        raise InvalidTable(f"line {number}: expected an object with a value for each column, or an array of values")
     return row
 
 
@@ -176,7 +212,7 @@ def _from_numpy(file: Path, last: str) -> Table:
         raise InvalidTable(f"an array of the shape {list(array.shape)}; expected {columns}")
     if array.ndim != 2:
         return Table({"0": array})
-    names = _distinct([str(column) for column in range(array.shape[1])])
+    names = _distinct(numbered(array.shape[1]))
     names = [*names[:-1], last] if last else names
     return Table({name: array[:, column] for column, name in enumerate(names)})
 

@@ -3,10 +3,12 @@
 import threading
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from headgate.cli.version_logs import _print_lines
+from headgate.cli.version_logs import _print_lines, why_nothing
+from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from tests.cli.running import Headgate, run_headgate
 from tests.trainer.repositories import repository
@@ -15,6 +17,7 @@ from tests.waiting import until
 
 __all__ = ["site"]
 
+TWO_LOGS = [facts.StageLog(attempt=1, stage=stage) for stage in (facts.STAGE_TESTS, facts.STAGE_TRAINING)]
 PRINTS = """
 import os, sys, time
 print("one \\x1b[31mred\\x07", flush=True)
@@ -66,3 +69,31 @@ def test_lines_in_parts_are_printed_whole_and_a_progress_bar_is_one_line_for_eac
     assert _print_lines(left, "", ends=True) == ""
     mark = "\N{REPLACEMENT CHARACTER}"
     assert capsys.readouterr().out == f"ab\nc       d\n10 %\n20 %\n{mark}]0;title{mark}\n"
+
+
+@pytest.mark.parametrize(
+    ("build", "fields", "expected"),
+    [
+        ("CANCELLED", {}, "version 3 of fraud was cancelled before a trainer began with it"),
+        (
+            "CANCELLED",
+            {"attempt": 1},
+            "attempt 1 at version 3 of fraud ended without a report, and its trainer kept what it printed only until it"
+            " started again",
+        ),
+        ("CHECKOUT_FAILED", {"attempt": 1}, "version 3 of fraud failed before its tests and printed nothing"),
+        ("EVALUATED", {"attempt": 1, "logs": TWO_LOGS}, "version 3 of fraud printed nothing in its tests and training"),
+        ("EVALUATED", {"attempt": 1, "upload": facts.Upload()}, "version 3 of fraud was imported, so it has no tests"),
+        ("EVALUATED", {"attempt": 1}, "attempt 1 at version 3 of fraud ran under a version of Headgate that kept no"),
+    ],
+)
+def test_a_version_without_a_log_says_the_one_cause(build: str, fields: dict[str, Any], expected: str) -> None:
+    state = resources.BuildState.Value(f"BUILD_STATE_{build}")
+    version = resources.Version(name="models/fraud/versions/3", build=state, **fields)
+    assert why_nothing(version, knows_attempt=False).startswith(expected)
+
+
+def test_a_trainer_that_ran_a_cancelled_attempt_knows_that_it_printed_nothing() -> None:
+    version = resources.Version(name="models/fraud/versions/3", build=resources.BUILD_STATE_CANCELLED, attempt=1)
+    expected = "attempt 1 at version 3 of fraud was cancelled before its tests printed anything"
+    assert why_nothing(version, knows_attempt=True) == expected

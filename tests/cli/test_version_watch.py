@@ -20,6 +20,7 @@ from headgate.cli.version_watch import (
     Lines,
     epoch_bar,
     epoch_text,
+    outcome,
     screen_of,
     verdict_of,
     watch_version,
@@ -64,6 +65,24 @@ def test_the_time_that_is_left_is_by_the_mean_of_the_latest_epochs_of_the_attemp
     of_another_attempt = epoch(1, 10, 2_000)
     of_another_attempt.attempt = 2
     assert pace.left_ms(of_another_attempt) == 9 * 2_000
+
+
+@pytest.mark.parametrize(
+    ("passed", "label", "waiting_for", "expected"),
+    [
+        (True, "passed", "", "fraud/3 has passed its gate. More: headgate version get fraud/3"),
+        (
+            True,
+            "passed",
+            "release 2 (preparing)",
+            "fraud/3 has passed its gate; it waits for release 2 (preparing). More: headgate version get fraud/3",
+        ),
+        (False, "tests failed", "", "fraud/3 has not passed: tests failed. More: headgate version get fraud/3"),
+    ],
+)
+def test_a_watch_ends_with_one_sentence(passed: bool, label: str, waiting_for: str, expected: str):
+    version = resources.Version(name="models/fraud/versions/3", label=label)
+    assert outcome(version, passed, waiting_for) == expected
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -13,7 +13,7 @@ from headgate.cli.optional_fields import lacking, optional_field, report_absent
 from headgate.cli.pages import MAX_LISTED, listed
 from headgate.cli.printing import progress, report
 from headgate.cli.quarantines import live_quarantined, quarantined_versions
-from headgate.cli.render import Format, Output, Wide, show_list, show_one
+from headgate.cli.render import Format, Output, Wide, show_list, show_one, show_sentence
 from headgate.cli.session import full_name, model_name, numbered_version, session, version_name
 from headgate.cli.waits import Waits, as_field
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
@@ -154,8 +154,11 @@ def watch_version(context: typer.Context, name: VersionName, output: Output = Fo
     with ExitStack() as stack:
         passed = version_watch.watch_version(stubs, wanted, version_watch.screen_of(progress, stack))
     found = stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
-    wait_of = Waits(stubs).of_version
-    show_one(found, columns.with_wait(columns.VERSION, "LABEL", wait_of), output, as_field(wait_of))
+    waits = Waits(stubs)
+    if output is Format.TABLE:
+        show_sentence(version_watch.outcome(found, passed, waits.of_version(found)))
+    else:
+        show_one(found, columns.VERSION, output, as_field(waits.of_version))
     raise typer.Exit(0 if passed else 1)
 
 

@@ -138,6 +138,14 @@ def _wait_of(stubs: Stubs, name: str) -> str:
         return ""
 
 
+def outcome(version: resources.Version, passed: bool, waiting_for: str) -> str:
+    """The last sentence of a watch: how it ended, what comes next, and the command that shows more."""
+    short = version.name.removeprefix("models/").replace("/versions/", "/")
+    ended = "has passed its gate" if passed else f"has not passed: {version.label}"
+    wait = f"; it waits for {printable(waiting_for)}" if waiting_for else ""
+    return f"{short} {ended}{wait}. More: headgate version get {short}"
+
+
 class Lines:
     """A pipe: a line for each fact and each new wait, and lines about the epochs at most every EPOCH_MS.
 

@@ -94,13 +94,13 @@ def _stable(strata: Sequence[facts.Stratum]) -> KeyCounts:
 
 def _explain(policy: configuration.JudgePolicy, judgement: facts.Judgement) -> str:
     candidate, stable, alone = (each(judgement.strata) for each in (_candidate, _stable, _at_full_weight))
+    whose = "the candidate" if judgement.verdict == facts.VERDICT_INCONCLUSIVE else "it"
     counts = (
-        f"{candidate.bad} of {counted(candidate.keys, 'candidate key')} and {stable.bad} of"
-        f" {counted(stable.keys, 'stable key')} were bad"
+        f"{whose} had {counted(candidate.bad, 'bad key')} of {candidate.keys}, and stable {stable.bad} of {stable.keys}"
     )
     too_bad = ""
     if alone.keys:
-        counts += f", and {alone.bad} of {counted(alone.keys, 'candidate key')} at full weight"
+        counts += f"; at full weight {whose} had {alone.bad} of {alone.keys}"
         too_bad = f", or a bad share above {full_weight_bound(policy, judgement.strata):.3g} at full weight"
     worse = (
         f"The evidence for a risk above {policy.fail_ratio:g} times stable's{too_bad} is "

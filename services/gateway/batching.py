@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from headgate.domain.words import counted
 from services.gateway.batch_pace import MAX_ROWS
 from services.gateway.forward import Answer, Forward
 from services.gateway.pace import size_class
@@ -109,7 +110,9 @@ def _answers(
     results = version.predict(whole, names, interruption)
     ends = np.cumsum([part.rows for part, _ in running]).tolist()
     if any(result.ndim == 0 or len(result) != ends[-1] for result in results):
-        raise WrongRows(f"{version.model} version {version.version} answered {ends[-1]} rows with another number")
+        raise WrongRows(
+            f"{version.model} version {version.version} answered {counted(ends[-1], 'row')} with another number"
+        )
     return [
         _answer(part.forward, [result[end - part.rows : end] for result in results])
         for (part, _), end in zip(running, ends, strict=True)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from headgate.artifacts import bfloat16
 from headgate.artifacts.datatypes import BFLOAT16, BOOL, BYTES, CARRIED_TYPES, PROTOCOL_TYPES
 from headgate.domain.utf8 import not_utf8
+from headgate.domain.words import counted
 from headgate.inference import grpc_predict_v2_pb2 as inference
 
 Array = npt.NDArray[Any]
@@ -205,7 +206,7 @@ def _check_all_raw(tensors: Sequence[DeclaredInput], entries: int) -> None:
             rule = "expected either contents or raw_input_contents, got both; send all inputs raw, or none"
             raise InvalidInput(f"input {tensor.name!r}: {rule}")
     if entries != len(tensors):
-        rule = f"expected one entry for each of {len(tensors)} inputs, got {entries}"
+        rule = f"expected as many entries as inputs ({len(tensors)}), got {entries}"
         raise InvalidInput(f"raw_input_contents: {rule}", "raw_input_contents")
 
 
@@ -257,7 +258,7 @@ def _from_raw(declared: DeclaredInput, raw: bytes) -> Array:
     dtype = RAW_TYPES[datatype]
     expected = declared.elements * dtype.itemsize
     if len(raw) != expected:
-        rule = f"expected {expected} bytes for shape {list(shape)} of {datatype}, got {len(raw)}"
+        rule = f"expected {counted(expected, 'byte')} for shape {list(shape)} of {datatype}, got {len(raw)}"
         raise InvalidInput(f"input {name!r}: {rule}")
     if datatype == BOOL and max(raw) > 1:
         raise InvalidInput(f"input {name!r}: expected the bytes 0 and 1 of BOOL, got {max(raw)}")
@@ -299,7 +300,7 @@ def _split_raw(tensor: InputTensor, shape: Sequence[int], raw: bytes) -> list[by
         elements.append(raw[start + BYTES_LENGTH_PREFIX : end])
         start = end
     if len(elements) < expected or start < len(raw):
-        got = f"{len(raw) - start} bytes more" if start < len(raw) else len(elements)
+        got = f"{counted(len(raw) - start, 'byte')} more" if start < len(raw) else len(elements)
         raise InvalidInput(f"input {tensor.name!r}: expected {expected} elements for shape {list(shape)}, got {got}")
     return elements
 

@@ -17,6 +17,7 @@ from headgate.architecture import MAX_BYTES as MAX_ARCHITECTURE_BYTES
 from headgate.artifacts.foreign_models import HEAD_BYTES, LENGTH_BYTES, NO_SAFETENSORS, foreign_format, is_safetensors
 from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactStore, StoreUnavailable
 from headgate.domain.names import SHA256
+from headgate.domain.words import counted
 from headgate.downloads.cache import Lease
 from headgate.runtime.errors import RpcRefused
 from headgate.v1 import worker_services_pb2 as worker_services
@@ -135,7 +136,9 @@ def receive(
                 raise _wrong("content", fault)
     file.flush()
     if size != blob.size_bytes:
-        raise _wrong("content", f"{size} bytes came, and the first message says {blob.size_bytes}; upload it again")
+        raise _wrong(
+            "content", f"{counted(size, 'byte')} came, and the first message says {blob.size_bytes}; upload it again"
+        )
     if digest.hexdigest() != blob.sha256:
         found = f"the bytes have the SHA-256 {digest.hexdigest()}, and the first message says {blob.sha256}"
         raise _wrong("blob.sha256", f"{found}; the file has changed, so upload it again")

@@ -100,7 +100,7 @@ BESIDE_STABLE = stratum(5_000, (2, 2_000), (2, 2_000))
 def test_a_candidate_that_breaks_at_full_weight_fails():
     judgement = judge(POLICY, [BESIDE_STABLE, stratum(10_000, (30, 100), epoch=2)])
     assert judgement.verdict == facts.VERDICT_FAIL
-    assert "were bad, and 30 of 100 candidate keys at full weight." in judgement.explanation
+    assert "; at full weight it had 30 of 100. " in judgement.explanation
     assert "a bad share above 0.02 at full weight" in judgement.explanation
 
 
@@ -176,9 +176,7 @@ def test_a_judgement_can_be_computed_again_from_its_own_strata(seen: list[facts.
 
 def test_the_explanation_is_a_sentence_with_the_counts():
     explanation = judge(POLICY, [stratum(1_000, (30, 1_000), (90, 9_000))]).explanation
-    assert explanation.startswith(
-        "The candidate is worse: 30 of 1000 candidate keys and 90 of 9000 stable keys were bad"
-    )
+    assert explanation.startswith("The candidate is worse: it had 30 bad keys of 1000, and stable 90 of 9000. ")
 
 
 def test_the_front_page_shows_the_judges_explanation_of_its_counts():

@@ -195,7 +195,7 @@ def test_a_confusion_too_large_for_a_record_is_left_out() -> None:
     ("task", "predictions", "answers", "fault"),
     [
         ("binary", [], [], "no test rows"),
-        ("binary", [0.5], [0, 1], "1 predictions for 2 rows"),
+        ("binary", [0.5], [0, 1], "1 prediction for 2 rows"),
         ("binary", [[0.5, 0.5]], [1], r"the predictions have the shape \[1, 2\]: expected one prediction for each row"),
         ("binary", [0.5], [2], "the answer of row 0 is 2, which is not one of the classes 0 to 1"),
         ("binary", [0.5], [math.nan], "the answer of row 0 is nan"),

@@ -136,7 +136,7 @@ def wrong(array=((1, 2, 3),), shape=None, datatype="FP32", name="x", raw=None, *
         (wrong(shape=[0, 3], raw=[b""]), ["'x'", "-1 is any size from 1 up", "got [0, 3]"]),
         (wrong(shape=[2, 3]), ["'x'", "expected 24 bytes", "got 12"]),
         (wrong(shape=[2**62, 3], raw=[b""]), ["'x'", f"expected {2**62 * 12} bytes", "got 0"]),
-        (wrong(raw=[b"", b""]), ["one entry for each of 1 inputs", "got 2"]),
+        (wrong(raw=[b"", b""]), ["as many entries as inputs (1)", "got 2"]),
         (wrong(outputs=[{"name": "q"}]), ["output 'q'", "it has 'y'"]),
         (wrong(outputs=[{"name": "y"}, {"name": "y"}]), ["outputs: expected each name once"]),
         (inference.ModelInferRequest(model_name="fraud"), ["input 'x': missing"]),

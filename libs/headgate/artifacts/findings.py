@@ -44,7 +44,7 @@ def findings_in(training: bytes) -> Findings:
                 own = {str(name): _number(value) for name, value in found.get("own_metrics", {}).items()}
                 threshold, leaked = found.get("threshold"), found.get("leaked_rows")
                 if len(own) > MAX_OWN_METRICS or not (leaked is None or (isinstance(leaked, int) and leaked >= 0)):
-                    raise ValueError(f"{len(own)} metrics, {leaked} leaked rows")
+                    raise ValueError(f"metrics: {len(own)}, leaked rows: {leaked}")
                 return Findings(own, None if threshold is None else _number(threshold), leaked)
             case other:
                 raise ValueError(repr(other))

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
+from headgate.domain.words import counted
+
 Array = npt.NDArray[Any]
 
 TEXT, ENDS = "text:", "ends:"
@@ -69,7 +71,7 @@ def _tensors(data: memoryview) -> Iterator[tuple[str, Array]]:
         first, last = entry["data_offsets"]
         content, datatype, shape = data[start + first : start + last], DATATYPES[entry["dtype"]], entry["shape"]
         if len(content) != math.prod(shape) * datatype.itemsize:
-            raise ValueError(f"{name} has {len(content)} bytes for the shape {shape}")
+            raise ValueError(f"{name} has {counted(len(content), 'byte')} for the shape {shape}")
         yield name, np.ndarray(shape, datatype, content)
 
 

@@ -56,7 +56,7 @@ def list_letters(
     with closing(session(context).open_log()) as log:
         found = _matching(Ledger(log), topic, code, since, settled)
     if len(found) > lines:
-        report(f"only the newest {lines} of {len(found)} letters: -n lists more")
+        report(f"only the newest {lines} of {counted(len(found), 'letter')}: -n lists more")
     empty = "No open dead letters match." if topic or code or since else "No open dead letters."
     show_rows([_row(summary) for summary in found[-lines:]], output, wide, empty, RANKS)
 
@@ -204,7 +204,7 @@ def _settle(selected: list[LetterId], settle: Callable[[LetterId], Outcome], out
 def _show_outcomes(outcomes: list[Outcome], output: Format) -> None:
     show_rows([{"id": _name(one.letter), "done": one.done, "outcome": one.detail} for one in outcomes], output)
     if refused := sum(not outcome.done for outcome in outcomes):
-        report(f"{refused} of {len(outcomes)} letters were refused")
+        report(f"refused: {refused} of {counted(len(outcomes), 'letter')}")
         raise typer.Exit(Exit.FAILED)
 
 

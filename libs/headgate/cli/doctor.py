@@ -198,7 +198,9 @@ def _log(current: Session) -> list[Finding]:
             log.close()
     except (LogError, CommandFailed) as error:
         return [Finding("log", False, str(error))]
-    detail = f"{without_credentials(current.log_url)}, {len(records)} topics, {counted(sum(records), 'record')}"
+    detail = (
+        f"{without_credentials(current.log_url)}, {counted(len(records), 'topic')}, {counted(sum(records), 'record')}"
+    )
     # Someone should look at open letters, but they break nothing.
     waiting = f"{len(letters)} open: headgate log dead-letters list" if letters else "none open"
     return [Finding("log", True, detail), Finding("dead letters", True, waiting), *clocks]

@@ -111,7 +111,7 @@ def status(
         copies = copies_of(log, id_, source, records)
         sources = sorted({copy.event.source for copy in copies})
         if not copies:
-            where = f"the newest {records} records of each partition of {INBOX}"
+            where = f"the newest {counted(records, 'record')} of each partition of {INBOX}"
             advice = "check it against what `headgate publish` or `headgate event send` printed; --records reads more"
             raise CommandFailed(f"no event with the id {id_!r} is among {where}: {advice}", Exit.NOT_FOUND)
         if len(sources) > 1:
@@ -168,4 +168,5 @@ def _advice(outcome: Outcome, shown: dict[str, str], records: int) -> str:
         case Status.NOT_READ:
             return "no registry has read it yet: `headgate doctor` shows whether one runs"
         case Status.UNKNOWN:
-            return f"its outcome is not among the newest {records} records of each partition: --records reads more"
+            read = f"the newest {counted(records, 'record')} of each partition"
+            return f"its outcome is not among {read}: --records reads more"

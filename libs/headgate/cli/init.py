@@ -17,6 +17,7 @@ from headgate.cli.files import local_path
 from headgate.cli.printing import report
 from headgate.cli.session import CommandFailed, usage
 from headgate.domain.names import MODEL_NAME_RULE, is_model_name
+from headgate.domain.words import counted
 
 SKELETON = "skeleton"
 FILES = {
@@ -154,7 +155,7 @@ def init(
     for file, content in written.items():
         (directory / file).parent.mkdir(parents=True, exist_ok=True)
         (directory / file).write_text(content)
-    report(f"wrote {len(written)} files for the model {model} into {directory}. Next:")
+    report(f"wrote {counted(len(written), 'file')} for the model {model} into {directory}. Next:")
     quoted = shlex.quote(str(directory))
     for command in (
         f"headgate check {quoted}",

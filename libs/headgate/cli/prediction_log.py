@@ -12,7 +12,7 @@ from headgate.cli.printing import show_json
 from headgate.cli.render import Format, Output, Row, Wide, as_dict, show_data, show_line, show_rows
 from headgate.cli.session import model_name, session
 from headgate.client.tensors import InvalidTensor, read_output
-from headgate.domain.words import time_text
+from headgate.domain.words import counted, time_text
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from headgate.log import topics
 from headgate.telemetry.counters import ARM_NAMES
@@ -99,7 +99,7 @@ def _shown(tensor: predictions.PredictionTensor) -> str:
     shape = "x".join(map(str, tensor.shape))
     values = _values(tensor)
     if values is None:
-        return f"{shape} of {tensor.datatype}, {tensor.size_bytes} bytes"
+        return f"{shape} of {tensor.datatype}, {counted(tensor.size_bytes, 'byte')}"
     some = ", ".join(str(value) for value in values[:MAX_SHOWN_VALUES])
     return f"[{some}{', ...' if len(values) > MAX_SHOWN_VALUES else ''}]"
 

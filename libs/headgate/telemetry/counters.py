@@ -5,6 +5,7 @@ A gateway counts one answer of an arm in the order of COUNTERS. So a counter is 
 
 from collections.abc import Iterator
 
+from headgate.domain.words import counted
 from headgate.v1 import edge_service_pb2 as edge
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import telemetry_pb2 as telemetry
@@ -53,7 +54,7 @@ def faults_of(arm: telemetry.ArmCounts) -> Iterator[str]:
             yield f"{counter} is {getattr(arm, counter)}: {bound} is only {getattr(arm, bound)}"
     named = len(arm.first_bad_key_hashes)
     if named > arm.first_bad_keys:
-        yield f"first_bad_key_hashes has {named} keys: first_bad_keys is only {arm.first_bad_keys}"
+        yield f"first_bad_key_hashes has {counted(named, 'key')}: first_bad_keys is only {arm.first_bad_keys}"
     if len(set(arm.first_bad_key_hashes)) < named:
         yield "first_bad_key_hashes has a key twice"
 

@@ -32,6 +32,7 @@ from headgate.artifacts.answers import (
     as_true_numbers,
     require_as_many,
 )
+from headgate.domain.words import counted
 from headgate.evaluation_tables import DEFAULT_THRESHOLD
 from services.evaluator.metrics.binary import BinaryRows
 from services.evaluator.metrics.intervals import Intervals, intervals
@@ -100,7 +101,7 @@ def rows_of(task: str, predictions: Values, answers: Values, threshold: float) -
     if len(answers) == 0:
         raise Unmeasurable("there are no test rows")
     if len(predictions) != len(answers):
-        raise Unmeasurable(f"{len(predictions)} predictions for {len(answers)} rows")
+        raise Unmeasurable(f"{counted(len(predictions), 'prediction')} for {counted(len(answers), 'row')}")
     try:
         return _rows_of(task, predictions, answers, threshold)
     except WrongMeaning as error:

@@ -10,6 +10,7 @@ import grpc
 
 from headgate.domain.names import is_replica_name
 from headgate.domain.state import ModelState
+from headgate.domain.words import counted
 from headgate.runtime.errors import RpcRefused
 from headgate.telemetry.rules import flaw_of_device
 from headgate.v1 import edge_service_pb2 as edge
@@ -85,7 +86,7 @@ class EdgeServicer(edge_grpc.EdgeServiceServicer):
             raise RpcRefused(grpc.StatusCode.NOT_FOUND, "unknown-file", rule, "sha256")
         async with self._blobs.reading(request.sha256, size) as data:
             if not 0 <= request.offset <= len(data):
-                raise _invalid(f"offset is {request.offset}: the file has {len(data)} bytes", "offset")
+                raise _invalid(f"offset is {request.offset}: the file has {counted(len(data), 'byte')}", "offset")
             for start in range(request.offset, max(len(data), request.offset + 1), PART_BYTES):
                 part = edge.ReadArtifactResponse(part=bytes(data[start : start + PART_BYTES]), size_bytes=len(data))
                 await asyncio.wait_for(context.write(part), PART_SECONDS)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from headgate.domain.words import counted
 from headgate.inference import grpc_predict_v2_pb2 as inference
 from services.gateway.request import Request, Signature
 from services.gateway.rest.json_tensors import raw_elements, shown
@@ -92,7 +93,7 @@ class RequestBodies:
         `json_length` is how many bytes of the body are JSON; None for all.
         """
         if json_length is not None and json_length > len(body):
-            rule = f"expected at most the {len(body)} bytes of the body, got {json_length}"
+            rule = f"expected at most {len(body)}, the size of the body, got {json_length}"
             raise InvalidInput(f"Inference-Header-Content-Length: {rule}", "Inference-Header-Content-Length")
         text = body if json_length is None else body[:json_length]
         if len(text) == len(body):
@@ -212,7 +213,7 @@ def _read_inputs(tensors: list[dict[str, Any]], binary: memoryview, written: Wri
             start += len(raw)
         inputs.append(_Input(name, datatype, shape, parameters, raw, size is not None))
     if start < len(binary):
-        rule = f"{len(binary) - start} bytes follow the JSON and belong to no input"
+        rule = f"after the JSON stand {counted(len(binary) - start, 'byte')} of no input"
         raise InvalidInput(f"inputs: {rule}; each binary input needs the parameter {BINARY_DATA_SIZE}")
     return inputs
 
@@ -238,7 +239,7 @@ def _binary(name: str, tensor: dict[str, Any], size: object, rest: memoryview) -
     if type(size) is not int or size < 0:
         raise InvalidInput(f"input {name!r}: expected {BINARY_DATA_SIZE} to be a number of bytes, got {shown(size)}")
     if size > len(rest):
-        rule = f"expected {size} bytes of binary data after the JSON, got {len(rest)}"
+        rule = f"expected {counted(size, 'byte')} of binary data after the JSON, got {len(rest)}"
         raise InvalidInput(f"input {name!r}: {rule}; is the header Inference-Header-Content-Length right?")
     return bytes(rest[:size])
 

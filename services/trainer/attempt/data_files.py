@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from headgate.artifacts.data_files import WrongFolder, digest_of_folder, files_below
 from headgate.artifacts.file_urls import path_of
+from headgate.domain.words import counted
 from headgate.downloads.faults import DownloadFault, Refused
 from headgate.downloads.git_lfs import Pointer
 from headgate.downloads.places import BUCKETS, WEB
@@ -126,7 +127,7 @@ def folder_with_digest(folder: Path, file: configuration.DataFile) -> Path:
         if is_outside(file):
             raise WrongData(another_digest_outside(file))
         raise WrongData(
-            f"the {len(names)} files in the folder {file.uri} have the SHA-256 {found}, not {file.sha256}."
+            f"the folder {file.uri} with {counted(len(names), 'file')} has the SHA-256 {found}, not {file.sha256}."
             " Commit the files that you mean, or run `headgate data add` again"
         )
     return folder

@@ -14,6 +14,7 @@ from headgate.artifacts.answers import ANY_CLASS, CUSTOM, MULTICLASS, MULTILABEL
 from headgate.artifacts.datatypes import PROTOCOL_TYPES, STRING
 from headgate.artifacts.graphs import Graph, GraphTensor
 from headgate.artifacts.layout import OUTPUT, Unclear, measured
+from headgate.domain.words import counted
 from services.trainer.child.failure import TrainingFailure
 from services.trainer.child.row_findings import Array, Arrays
 from services.trainer.job import Job
@@ -59,7 +60,7 @@ def fitted(split: str, rows: Split, graph: Graph) -> Split:
     }
     wrong = next((name for name, array in features.items() if len(array) != rows.count), None)
     if wrong is not None:
-        found = f"{len(features[wrong])} rows of {wrong} and {rows.count} answers"
+        found = f"{counted(len(features[wrong]), 'row')} of {wrong} and {counted(rows.count, 'answer')}"
         raise TrainingFailure(f"{WHERE}: {split}: expected as many answers as rows, got {found}")
     return Split(features, rows.answers)
 

@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from headgate.domain.words import counted
 from services.trainer.child.failure import NotResumable
 
 STATE = "state"
@@ -74,7 +75,9 @@ def restore(file: Path, network: nn.Module, parts: Sequence[Part]) -> Any:
     if {name: value.shape for name, value in here.items()} != {n: v.shape for n, v in state["network"].items()}:
         raise NotResumable("the checkpoint is of another network")
     if len(parts) != len(state["parts"]):
-        raise NotResumable(f"the checkpoint has {len(state['parts'])} parts, and {len(parts)} are to be restored")
+        raise NotResumable(
+            f"the checkpoint has {counted(len(state['parts']), 'part')}, and what is to be restored has {len(parts)}"
+        )
     with torch.no_grad():
         for name, value in here.items():
             value.copy_(state["network"][name])

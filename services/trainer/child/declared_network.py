@@ -14,6 +14,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from headgate.architecture import Architecture, Layer, parse
 from headgate.artifacts.graphs import MAX_GRAPH_BYTES
+from headgate.domain.words import counted
 from headgate.toml_tables import InvalidToml
 from services.trainer.child.failure import ExportFailure
 from services.trainer.child.weights_file import WeightsFile, WrongWeights, read_weights
@@ -156,10 +157,12 @@ def _convolution(network: _Network, layer: Layer) -> None:
     network.rank(layer, axes + 2)
     groups, channels = layer.settings["groups"], network.known(layer, 1)
     if channels % groups:
-        raise _wrong(layer, f"groups is {groups}, which does not divide the {channels} channels here")
+        raise _wrong(layer, f"groups is {groups}, which does not divide the {counted(channels, 'channel')} here")
     weight = network.tensor(layer, "weight", (None, channels // groups, *[None] * axes))
     if len(weight) % groups:
-        raise _wrong(layer, f"groups is {groups}, which does not divide the {len(weight)} channels of its weight")
+        raise _wrong(
+            layer, f"groups is {groups}, which does not divide the {counted(len(weight), 'channel')} of its weight"
+        )
     constants = [network.constant(weight)]
     if "bias" in layer.tensors:
         constants.append(network.constant(network.tensor(layer, "bias", (len(weight),))))
@@ -215,7 +218,8 @@ def _layer_norm(network: _Network, layer: Layer) -> None:
     count = network.weights.floats(layer.tensors["weight"]).ndim
     if not 0 < count < len(network.shape):
         raise _wrong(
-            layer, f"its weight has {count} dimensions, and there are {len(network.shape) - 1} besides the batch"
+            layer,
+            f"its weight has {counted(count, 'dimension')}, and there are {len(network.shape) - 1} besides the batch",
         )
     shape = tuple(network.known(layer, axis) for axis in range(-count, 0))
     given = [

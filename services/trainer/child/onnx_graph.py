@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from headgate.artifacts import layout
+from headgate.domain.words import counted
 from services.trainer.child.dimensions import Dimensions, sizes_of
 from services.trainer.child.failure import ExportFailure, line_of, line_of_function
 from services.trainer.child.index_operators import TRANSLATIONS
@@ -118,7 +119,7 @@ def _fixed_dimension(text: str, dimensions: Dimensions, sizes: Mapping[str, int]
         return ""
     size, axis = int(found[1]), int(found[2])
     names = {axes[axis] for axes in dimensions.values() if axis in axes and sizes.get(axes[axis]) == size}
-    cause = f"something in it, such as a layer with {size} inputs, is made for this size"
+    cause = f"something in it, such as a layer with {counted(size, 'input')}, is made for this size"
     return f"{', '.join(sorted(names))} than {size}: {cause}" if names else ""
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from headgate.artifacts.datatypes import PROTOCOL_TYPES
 from headgate.artifacts.layout import INPUT, OUTPUT
+from headgate.domain.words import counted
 
 Tensors = Tensor | Mapping[str, Tensor]
 Named = dict[str, Tensor]
@@ -113,7 +114,7 @@ def _shape_and_type(tensor: Tensor) -> str:
 def _names_of(answer: tuple[Any, ...] | list[Any], names: Sequence[str]) -> Sequence[str]:
     fields: Sequence[str] = names or getattr(answer, "_fields", ())
     if fields and len(fields) != len(answer):
-        raise TypeError(f"{len(answer)} tensors for the names {', '.join(fields)}")
+        raise TypeError(f"{counted(len(answer), 'tensor')} for the names {', '.join(fields)}")
     return fields or [OUTPUT if number == 1 else f"output_{number}" for number in range(1, len(answer) + 1)]
 
 

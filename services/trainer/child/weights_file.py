@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headgate.domain.words import counted
+
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 16 * 1024**2
 """The format allows 100 MB. A header of 16 MiB has more than 100,000 tensors."""
@@ -130,7 +132,7 @@ def _require_gapless(tensors: Mapping[str, StoredTensor], size: int) -> None:
             raise WrongWeights(f"the tensor {_shown(name)} {fault}, at byte {tensor.start}. {AGAIN}")
         reached = tensor.end
     if reached != size:
-        raise WrongWeights(f"{size - reached} bytes at its end belong to no tensor. {AGAIN}")
+        raise WrongWeights(f"at its end stand {counted(size - reached, 'byte')} of no tensor. {AGAIN}")
 
 
 def _is_size(value: Any) -> bool:

@@ -52,7 +52,7 @@ class LockedPackages:
 
         with self.kept.use(key, install, stop) as place:
             with log.open("a") as lines:
-                lines.write(f"headgate: {len(given)} of the {len(lock.here())} packages are the trainer's own\n")
+                lines.write(f"headgate: the trainer's own packages among them: {len(given)} of {len(lock.here())}\n")
             replaced = frozenset(lock.here().keys() & base.versions.keys()) - given
             yield InstalledPackages(place / PACKAGES, replaced)
 

@@ -256,7 +256,7 @@ def test_binary_data_follows_the_json_in_the_order_of_the_inputs():
     ("size", "words"),
     [
         (16, "expected 16 bytes of binary data after the JSON, got 12"),
-        (8, "4 bytes follow the JSON and belong to no input"),
+        (8, "after the JSON stand 4 bytes of no input"),
         (-1, "expected binary_data_size to be a number of bytes, got -1"),
         ("12", "expected binary_data_size to be a number of bytes, got '12'"),
     ],
@@ -267,7 +267,7 @@ def test_binary_data_of_the_wrong_size_is_refused(size, words):
 
 
 def test_a_json_length_beyond_the_body_is_refused():
-    with pytest.raises(InvalidInput, match="expected at most the 2 bytes of the body, got 3"):
+    with pytest.raises(InvalidInput, match="expected at most 2, the size of the body, got 3"):
         RequestBodies().read("fraud", "", b"{}", 3)
 
 

@@ -117,7 +117,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 99\n"
         ("Rows.csv", b"", "there is no file Rows.csv at the commit, but one that is spelled rows.csv"),
         ("none.csv", b"", "there is no file none.csv at the commit. Commit the file itself"),
         ("kept.csv", b"", "kept.csv is kept by DVC: kept.csv.dvc does not name one file and its MD5"),
-        ("folder", b"", "the 1 files in the folder folder have the SHA-256 "),
+        ("folder", b"", "the folder folder with 1 file has the SHA-256 "),
         ("module/rows.csv", b"", "module/rows.csv is in module, which is empty at the commit: a submodule without"),
         ("/data/rows.csv", b"", "/data/rows.csv lies outside the repository. Commit the file itself, or name a URL"),
         ("~/rows.csv", b"", "~/rows.csv lies outside the repository"),

@@ -55,7 +55,7 @@ FAULTS = {
         file_of({"a": entry(0, 8), "b": entry(4, 12)}, bytes(12)), "the tensor b overlaps the one before it, at byte 4",
     ),
     "bytes of no tensor": (file_of({"a": entry(4, 8)}), "the tensor a begins after bytes of no tensor"),
-    "bytes at the end": (file_of({"a": entry(0, 4)}), "4 bytes at its end belong to no tensor"),
+    "bytes at the end": (file_of({"a": entry(0, 4)}), "at its end stand 4 bytes of no tensor"),
     "whole numbers as weights": (file_of({"a": entry(0, 8, "I64", [1])}), "the tensor a is of I64, and weights are"),
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
+from headgate.domain.words import counted
 from headgate.log.kafka.client import built, common_settings, connecting, retried
 from headgate.log.rights import RIGHTS, Acl, acls
 
@@ -38,7 +39,7 @@ def _create(admin: KafkaAdminClient, bindings: Sequence[ACL]) -> None:
     # The library raises nothing for a binding that the brokers have refused.
     refused = admin.create_acls(list(bindings))["failed"]
     if refused:
-        raise refused[0](f"{len(refused)} of {len(bindings)} rights were refused")
+        raise refused[0](f"refused are {len(refused)} of {counted(len(bindings), 'right')}")
 
 
 def _bindings(acl: Acl, principal: str) -> list[ACL]:

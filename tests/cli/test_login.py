@@ -1,6 +1,7 @@
 """A person and a machine log in at a provider, and their commands renew the token while the provider agrees."""
 
 import json
+import math
 import stat
 from collections.abc import Iterator
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headgate.client import login as logins
-from headgate.client.identity_provider import LoginFailed, tokens_of
+from headgate.client.identity_provider import USUAL_TOKEN_SECONDS, LoginFailed, tokens_of
 from headgate.client.login import Login, login_file, read_login
 from services.registry import app as registry
 from services.registry.settings import Settings
@@ -152,3 +153,9 @@ def test_the_id_token_stands_in_for_an_access_token_that_only_its_maker_reads() 
     assert tokens_of({"access_token": "opaque", "id_token": "a.b.c"}).token == "a.b.c"
     with pytest.raises(LoginFailed, match="no signed token"):
         tokens_of({"access_token": "opaque", "expires_in": True})
+
+
+@pytest.mark.parametrize("seconds", [math.inf, -math.inf, math.nan, -1, 10**400, True, "60", None])
+def test_a_provider_that_says_nonsense_of_how_long_a_token_holds_is_taken_to_say_nothing(seconds: object) -> None:
+    assert tokens_of({"access_token": "a.b.c", "expires_in": seconds}).seconds == USUAL_TOKEN_SECONDS
+    assert tokens_of({"access_token": "a.b.c", "expires_in": 60.5}).seconds == 60

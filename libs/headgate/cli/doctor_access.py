@@ -8,9 +8,9 @@ import grpc
 from headgate.certificates.authority import CertificateUnusable
 from headgate.certificates.folder import CertificateFolder
 from headgate.cli.own_certificates import CERTIFICATES
-from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
+from headgate.client.recognition import recognition
+from headgate.client.stubs import Stubs
 from headgate.runtime.clock import utc_now
-from headgate.v1 import registry_service_pb2 as registry_service
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Finding:
 def access_findings(stubs: Stubs) -> list[Finding]:
     """Whether the registry asks who calls, and takes this command's token; none when it does not answer."""
     with Stubs(stubs.registry_address, "", tls=stubs.tls) as nobody:
-        known, unknown = _code(stubs), _code(nobody)
+        known, unknown = recognition(stubs), recognition(nobody)
     if known is grpc.StatusCode.UNAUTHENTICATED:
         needed = "has ended or was revoked" if stubs.token else "is missing: see docs/operators/access.md"
         return [Finding("access", False, f"the token {needed}")]
@@ -32,15 +32,6 @@ def access_findings(stubs: Stubs) -> list[Finding]:
             Finding("access", True, "the registry asks nobody who calls; HEADGATE_AUTHENTICATION=true changes that")
         ]
     return [Finding("access", True, "the registry knows this caller")] if known is grpc.StatusCode.OK else []
-
-
-def _code(stubs: Stubs) -> grpc.StatusCode:
-    try:
-        stubs.registry.GetLogTime(registry_service.GetLogTimeRequest(), timeout=TIMEOUT_SECONDS)
-    except grpc.RpcError as error:
-        found: grpc.StatusCode = error.code()
-        return found
-    return grpc.StatusCode.OK
 
 
 def certificate_findings(home: Path) -> list[Finding]:

@@ -9,10 +9,10 @@ import grpc
 from headgate.access.secret import SECRET, new_secret
 from headgate.cli.session import KEYS, TOKEN, CommandFailed
 from headgate.client.bearer import TokenUnusable, read_token
-from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
+from headgate.client.recognition import recognition
+from headgate.client.stubs import Stubs
 from headgate.client.tls import ClientTls
 from headgate.shared_files import replace_file
-from headgate.v1 import registry_service_pb2 as registry_service
 
 CURL = Path(KEYS) / "curl"
 """Among the keys, which the trainer hides from the code of commits."""
@@ -43,11 +43,8 @@ class OwnToken:
     def problem(self, registry: str, tls: ClientTls) -> str:
         """Why the registry does not take the token; empty when it does, or when it does not answer."""
         with Stubs(registry, "", tls=tls, token=self._secret()) as stubs:
-            try:
-                stubs.registry.GetLogTime(registry_service.GetLogTimeRequest(), timeout=TIMEOUT_SECONDS)
-            except grpc.RpcError as error:
-                if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                    return f"{self.file} holds no longer: delete it, and the next `headgate up` makes another one"
+            if recognition(stubs) is grpc.StatusCode.UNAUTHENTICATED:
+                return f"{self.file} holds no longer: delete it, and the next `headgate up` makes another one"
         return ""
 
     def _secret(self) -> str:

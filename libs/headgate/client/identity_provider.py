@@ -5,6 +5,7 @@ RFC 8628 (device codes), RFC 6749 (client credentials, refresh), OpenID Connect 
 
 import base64
 import json
+import math
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -26,7 +27,8 @@ that it says slow_down."""
 MAX_DEVICE_SECONDS = 1_800.0
 """How long a person may take to agree, whatever the provider says."""
 USUAL_TOKEN_SECONDS = 300
-"""How long a token holds whose provider does not say it."""
+"""How long a token holds whose provider does not say it, or says what no token holds."""
+MAX_TOKEN_SECONDS = 10 * 365 * 86_400
 
 
 class LoginFailed(Exception):
@@ -93,11 +95,19 @@ def begin_device_code(provider: Provider, client_id: str, scope: str, audience: 
             str(found["user_code"]),
             str(found["verification_uri"]),
             str(found.get("verification_uri_complete", "")),
-            min(float(found.get("expires_in", MAX_DEVICE_SECONDS)), MAX_DEVICE_SECONDS),
-            max(float(found.get("interval", USUAL_INTERVAL_SECONDS)), LEAST_INTERVAL_SECONDS),
+            _bounded(found.get("expires_in", MAX_DEVICE_SECONDS), 0.0, MAX_DEVICE_SECONDS),
+            _bounded(found.get("interval", USUAL_INTERVAL_SECONDS), LEAST_INTERVAL_SECONDS, MAX_DEVICE_SECONDS),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LoginFailed(f"{provider.device_url} has answered without a device code: {error}") from error
+
+
+def _bounded(seconds: Any, least: float, most: float) -> float:
+    """The seconds, at least and at most these. Raises ValueError and TypeError for what is no number."""
+    found = float(seconds)
+    if math.isnan(found):
+        raise ValueError("a time that is no number")
+    return min(max(found, least), most)
 
 
 def await_device_code(
@@ -144,9 +154,14 @@ def tokens_of(answer: Mapping[str, Any]) -> Tokens:
     token = next((each for each in found if each.count(".") == 2), "")
     if not token:
         raise LoginFailed("the provider gave no signed token: have it sign access tokens, or ask for the scope openid")
-    seconds = answer.get("expires_in", USUAL_TOKEN_SECONDS)
-    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return Tokens(token, int(seconds) if known else USUAL_TOKEN_SECONDS, str(answer.get("refresh_token", "")))
+    return Tokens(token, _seconds_of(answer.get("expires_in")), str(answer.get("refresh_token", "")))
+
+
+def _seconds_of(expires_in: object) -> int:
+    """How long a token holds by what its provider says, which may be anything."""
+    if not isinstance(expires_in, int | float) or isinstance(expires_in, bool):
+        return USUAL_TOKEN_SECONDS
+    return int(expires_in) if 0 <= expires_in <= MAX_TOKEN_SECONDS else USUAL_TOKEN_SECONDS
 
 
 def subject_in(token: str) -> str:

@@ -70,16 +70,18 @@ def read_login(file: Path) -> Login | None:
 def present_token(file: Path, clock: Callable[[], int] = now_ms) -> str:
     """A token that holds, renewed when it is about to end; empty without a login. Raises LoginFailed."""
     found = read_login(file)
-    if found is None or clock() < found.expire_time_ms - EARLY_MS:
-        return found.token if found else ""
-    with _locked(file):
-        # Another command may have renewed it meanwhile, and a provider takes a refresh token once.
-        found = read_login(file)
-        if found is None or clock() < found.expire_time_ms - EARLY_MS:
-            return found.token if found else ""
-        renewed = with_tokens(found, _renewed(found), clock())
-        keep(renewed, file)
-        return renewed.token
+    if _is_about_to_end(found, clock):
+        with _locked(file):
+            # Another command may have renewed it meanwhile, and a provider takes a refresh token once.
+            found = read_login(file)
+            if found is not None and _is_about_to_end(found, clock):
+                found = with_tokens(found, _renewed(found), clock())
+                keep(found, file)
+    return found.token if found else ""
+
+
+def _is_about_to_end(login: Login | None, clock: Callable[[], int]) -> bool:
+    return login is not None and clock() >= login.expire_time_ms - EARLY_MS
 
 
 def _renewed(login: Login) -> Tokens:

@@ -20,6 +20,7 @@ from headgate.v1 import worker_services_pb2 as worker_services
 from headgate.worker.isolation import Undecidable, isolated
 from headgate.worker.loop import Issue
 from services.deployer import waits
+from services.deployer.earliest_end import HELD_BY_A_FREEZE, earliest_end_ms
 from services.deployer.evidence import GatewayReports
 from services.deployer.observation import Observation, observe
 from services.deployer.paused import wait_for_a_person
@@ -34,8 +35,6 @@ from services.deployer.queue import (
 from services.deployer.waits import Wait
 
 NOTHING = Wait()
-HELD_BY_A_FREEZE = (resources.PHASE_REQUESTED, resources.PHASE_PREPARING, resources.PHASE_STEPPING)
-"""Phases from which a release moves forward by what a freeze forbids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +114,8 @@ def _pilot(
             at_deadline=wait.at_deadline,
             frozen_by=wait.frozen_by,
             frozen_until_ms=wait.frozen_until_ms,
+            ahead=wait.ahead,
+            earliest_end_ms=earliest_end_ms(observation),
         )
     except Exception as error:  # noqa: BLE001  # one release's error must not hide the other releases
         return worker_services.Pilot(
@@ -153,7 +154,7 @@ def _wait_in_line(state: ModelState, observation: Observation) -> Wait:
     if observation.freezes:
         return waits.end_of_freezes(observation.freezes)
     candidate = state.versions.get(observation.release.candidate, resources.Version())
-    return waits.verdict_on(candidate.version, awaited_verdict(state, candidate))
+    return Wait(awaited_verdict(state, candidate, f"v{candidate.version}'s"))
 
 
 def _make_way(observation: Observation, other: resources.Release) -> NextCommand:

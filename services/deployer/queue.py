@@ -54,7 +54,10 @@ def versions_in_line(models: Mapping[str, ModelState], rules: Rules) -> list[wor
 def _in_line(state: ModelState, rules: Rules) -> list[worker_services.WaitingVersion]:
     return [
         worker_services.WaitingVersion(
-            name=version.name, waiting_for=wait.waiting_for, create_time_ms=version.create_time_ms
+            name=version.name,
+            waiting_for=wait.waiting_for,
+            create_time_ms=version.create_time_ms,
+            ahead=wait.ahead,
         )
         for version, wait in waiting_versions(state, rules)
     ]

@@ -16,7 +16,8 @@ class Wait:
 
     `until_ms` is when this comes by itself, and 0 when nobody knows. Until then, or for ever, the release waits; but at
     `deadline_ms`, unless that is 0, happens what `at_deadline` says, such as "it pauses". `frozen_by` names the
-    freezes that hold the release beside all this, until `frozen_until_ms`.
+    freezes that hold the release beside all this, until `frozen_until_ms`. `ahead` is the release whose end it waits
+    for, and 0 for none.
     """
 
     waiting_for: str = ""
@@ -25,6 +26,7 @@ class Wait:
     at_deadline: str = ""
     frozen_by: str = ""
     frozen_until_ms: int = 0
+    ahead: int = 0
 
     def at_the_latest(self, deadline_ms: int, at_deadline: str) -> "Wait":
         """The same wait with a limit."""
@@ -50,12 +52,10 @@ def end_of_freezes(freezes: Sequence[resources.Freeze]) -> Wait:
 
 
 def end_of_release(other: resources.Release) -> Wait:
+    steps = f" {other.step + 1}/{len(other.policy.steps)}" if other.phase == resources.PHASE_STEPPING else ""
     paused = f", paused: {other.paused_reason}" if other.paused else ""
-    return Wait(f"the end of release {other.release} (v{other.candidate}, {phase_name(other)}{paused})")
-
-
-def verdict_on(candidate: int, awaited: str) -> Wait:
-    return Wait(f"v{candidate} to get {awaited}") if awaited else Wait()
+    text = f"the end of release {other.release} (v{other.candidate}, {phase_name(other)}{steps}{paused})"
+    return Wait(text, ahead=other.release)
 
 
 def reports_of(gateways: Iterable[str]) -> Wait:

@@ -26,6 +26,7 @@ from services.registry.handlers import intakes
 from services.registry.history import History
 from services.registry.redis_parts import RedisParts
 from services.registry.release_servicer import ReleaseServicer
+from services.registry.release_times import ReleaseTimes
 from services.registry.requests import Requests
 from services.registry.search import Search
 from services.registry.servicer import RegistryServicer
@@ -63,7 +64,7 @@ class Registry:
         search = Search(requests, self._indexed, self._redis.view, self._redis.count_read)
         history = History(log, fold, self._watches)
         registry = RegistryServicer(requests, history, search, self._watches, parts.clock.now_ms)
-        release = ReleaseServicer(requests, search, self._watches)
+        release = ReleaseServicer(requests, search, self._watches, ReleaseTimes(fold))
         access = AccessServicer(requests, history, parts.clock.now_ms, administrators_of(settings))
         self._server = GrpcServer(
             settings.port,

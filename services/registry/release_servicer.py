@@ -15,6 +15,7 @@ from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
+from services.registry.release_times import ReleaseTimes
 from services.registry.requests import Requests, copy_of, no_facts, not_found
 from services.registry.search import Search
 from services.registry.watches import WAIT_SECONDS, Watches
@@ -23,7 +24,8 @@ from services.registry.watches import WAIT_SECONDS, Watches
 class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     """Turns every change into a command. The deployer steers the releases, not this class."""
 
-    def __init__(self, requests: Requests, search: Search, watches: Watches) -> None:
+    def __init__(self, requests: Requests, search: Search, watches: Watches, times: ReleaseTimes) -> None:
+        self._times = times
         self._requests = requests
         self._search = search
         self._watches = watches
@@ -64,7 +66,8 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
             release, last = self._release(model, number), resources.Release()
             while self._watches.is_open(context):
                 if _without_etag(release) != _without_etag(last):
-                    yield release_service.WatchReleaseResponse(release=release)
+                    at_ms = self._times.last_fact_ms(model, release)
+                    yield release_service.WatchReleaseResponse(release=release, occurred_at_ms=at_ms)
                 if not is_active(release):
                     return
                 revision = self._requests.fold.wait_change(revision, WAIT_SECONDS)

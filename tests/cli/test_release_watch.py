@@ -53,7 +53,8 @@ def moment(
         phase_since_ms=START_MS,
         **fields,
     )
-    return Moment(release, wait, f"{wait} (in 9 s)" if wait else "", found, START_MS + seconds * 1_000)
+    at_ms = START_MS + seconds * 1_000
+    return Moment(release, wait, f"{wait} (in 9 s)" if wait else "", found, at_ms, changed_at_ms=at_ms)
 
 
 A_CANARY = [
@@ -88,6 +89,20 @@ def test_a_pipe_gets_one_line_for_each_change_of_phase_wait_and_evidence(capsys:
         " that it is good enough 1.5 of 20",
         "2023-11-14 22:13:39  rolling back  v1 90 %, v2 10 %  The candidate is worse.",
         "2023-11-14 22:13:40  rolled back  v1 90 %, v2 10 %",
+    ]
+
+
+def test_what_has_changed_has_the_time_of_its_fact_also_when_the_watch_begins_later(
+    capsys: pytest.CaptureFixture[str],
+):
+    first = replace(moment(30, wait="a live gateway"), changed_at_ms=START_MS)
+    later = replace(moment(32, step=1, found=judgement(40, 360)), changed_at_ms=START_MS + 31_000)
+    show_lines([first, later])
+    assert [line.partition("keys:")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "2023-11-14 22:13:20  stepping 1/2  v1 90 %, v2 10 %",
+        "2023-11-14 22:13:50  waits for a live gateway",
+        "2023-11-14 22:13:51  ",
+        "2023-11-14 22:13:51  stepping 2/2  v1 90 %, v2 10 %",
     ]
 
 
@@ -162,6 +177,7 @@ def test_a_watch_shows_the_evidence_of_the_deployer_while_the_release_goes_on(tm
             found = moments(stubs, "models/fraud/releases/2", tick_seconds=0.05)
             seen = next(each for each in found if each.keys and each.waiting_for.startswith("the shortest time of"))
             assert "v2 2000 (0 bad)" in evidence_text(seen.release, seen.judgement)
+            assert seen.changed_at_ms == seen.release.applied_at_ms
     finally:
         world.stop()
 

@@ -136,6 +136,36 @@ def test_a_long_cell_of_a_list_is_cut_in_a_terminal_and_whole_in_a_wide_table_an
     assert page_text({"wait": wait}, 80).replace("\n     ", " ").split() == ["wait", *wait.split()]
 
 
+WAIT = "its tests, at the latest until 2026-11-27 11:26:56 (in 9 min); trainer-0 has worked on it for 4 min"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_wait_is_whole_before_the_less_important_columns_are_shown(width: int):
+    wait = f"{WAIT}; churn/1, fraud/9 and others wait for a trainer meanwhile; it pauses at 2026-11-27 12:00:00"
+    waiting = columns.with_wait(columns.VERSIONS, "LABEL", lambda v: wait if v.version == 1 else "")
+    text, left_out = table_text(waiting, [[column.cell(each) for column in waiting] for each in VERSIONS], width)
+    start = text.split("\n")[0].index("WAITS FOR")
+    end = text.split("\n")[0].find("  ", start)
+    room = None if end < 0 else end
+    shown = " ".join(line[start:room].strip() for line in text.split("\n")[1:])
+    assert max(map(len, text.split("\n"))) <= width
+    assert "…" not in text
+    assert "it pauses at 2026-11-27 12:00:00" in " ".join(text.split()) or wait.split()[-1] in shown
+    assert "COMMIT" not in left_out or "CREATED" in left_out
+
+
+def test_a_wait_that_is_too_long_for_a_list_keeps_its_begin_and_its_end():
+    wait = "someone to resume it: " + "the candidate had few keys, " * 60 + "a newer version may take its place at noon"
+    waiting = [Column("RELEASE", str), Column("WAITS FOR", str, end_counts=True), Column("WEIGHTS", str, 1)]
+    text, left_out = table_text(waiting, [["fraud/1", wait, "v1 100 %"]], 80)
+    lines = text.split("\n")
+    assert left_out == ["WEIGHTS"]
+    assert len(lines) == 1 + MAX_CELL_LINES
+    assert lines[1].startswith("fraud/1  someone to resume it: the")
+    assert [line.endswith("…") for line in lines] == [False, False, False, True, False, False, False]
+    assert " ".join(" ".join(lines[4:]).split()).endswith("a newer version may take its place at noon")
+
+
 def test_a_digest_that_does_not_fit_is_cut_into_lines():
     text, _ = table_text([Column("NAME", str), Column("DIGEST", str)], [["model.onnx", "a" * 64]], 60)
     lines = text.split("\n")

@@ -32,7 +32,7 @@ def attempts(
     return Answer(worker_services.ListAttemptsResponse(attempts=found, busy_elsewhere=elsewhere))
 
 
-EPOCH = telemetry.EpochMeasured(epoch=3, epochs=40)
+EPOCH = telemetry.EpochMeasured(epoch=3, epochs=40, duration_ms=2_000)
 
 Headgate = Callable[..., tuple[int, str, str]]
 
@@ -131,7 +131,7 @@ def test_a_wait_is_unknown_when_the_deployer_cannot_be_reached():
         ("TRAINING", "its training; trainer-0 has worked on it for 4 min"),
         ("TRAINED", "an evaluator"),
         ("EVALUATING", "its evaluation; trainer-0 has worked on it for 4 min"),
-        ("EVALUATED", "its gate"),
+        ("EVALUATED", "the verdict of its gate"),
         ("TESTS_FAILED", ""),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_version_waits_for_the_work_in_progress(build: str, expected: str):
         ("TESTING", "PACKAGES", None, "its tests (now: packages)"),
         ("TESTING", "TESTS", None, "its tests"),
         ("TRAINING", "TRAINING", None, "its training (now: before the first epoch ends)"),
-        ("TRAINING", "TRAINING", EPOCH, "its training (now: epoch 3 of 40 has ended)"),
+        ("TRAINING", "TRAINING", EPOCH, "its training (now: epoch 3 of 40 has ended, about 1 min 14 s left)"),
         ("TRAINING", "EXPORT", EPOCH, "its training (now: export)"),
     ],
 )
@@ -172,7 +172,7 @@ def test_a_version_that_a_trainer_works_on_names_the_stage(
         ("TESTING", "CHECKOUT", None, "", "its tests (now: checkout{})"),
         ("TESTING", "PACKAGES", None, "", "its tests (now: packages{})"),
         ("TESTING", "TESTS", None, "", "its tests{}"),
-        ("TRAINING", "TRAINING", EPOCH, "", "its training (now: epoch 3 of 40 has ended){}"),
+        ("TRAINING", "TRAINING", EPOCH, "", "its training (now: epoch 3 of 40 has ended, about 1 min 14 s left){}"),
         ("TRAINING", "TRAINING", None, "onnx", "its training{}"),
     ],
 )
@@ -211,14 +211,81 @@ def test_a_version_that_nobody_has_claimed_names_what_the_trainer_is_busy_with()
     )
     ended = worker_services.TrainingAttempt(model="fraud", version=1)
     busy = attempts(ended, attempt)
-    assert build_wait(version(), busy, AT_MS) == "the trainer, which is busy with fraud/2 (tests, for 4 min)"
+    assert build_wait(version(), busy, AT_MS) == "the trainer, which has been busy with fraud/2 for 4 min; now: tests"
     assert build_wait(version(), attempts(ended), AT_MS) == "a trainer to claim it"
     hidden = attempts(ended, elsewhere=True)
-    assert build_wait(version(), hidden, AT_MS) == "the trainer, which is busy with a version that you may not read"
+    assert (
+        build_wait(version(), hidden, AT_MS) == "the trainer, which has been busy with a version that you may not read"
+    )
     unknown = build_wait(
         version(), Answer(worker_services.ListAttemptsResponse(), "the trainer cannot be reached at here:1"), AT_MS
     )
     assert unknown == "a trainer; whether one is busy is unknown, because the trainer cannot be reached at here:1"
+
+
+@pytest.mark.parametrize(
+    ("stage", "epoch", "now"),
+    [
+        ("TESTS", None, "tests"),
+        ("TRAINING", None, "training"),
+        ("TRAINING", EPOCH, "training, epoch 3 of 40 has ended, about 1 min 14 s left"),
+    ],
+)
+def test_a_version_behind_a_busy_trainer_says_when_its_present_stage_ends_at_the_latest(
+    stage: str, epoch: telemetry.EpochMeasured | None, now: str
+):
+    attempt = worker_services.TrainingAttempt(
+        model="fraud",
+        version=2,
+        stage=facts.Stage.Value(f"STAGE_{stage}"),
+        running=True,
+        started_at_ms=AT_MS - 4 * MINUTE_MS,
+        last_epoch=epoch,
+        deadline_ms=AT_MS + 9 * MINUTE_MS,
+    )
+    busy = (
+        f"the trainer, which has been busy with fraud/2 for 4 min; now: {now}, at the latest until 2023-11-14 22:22:20"
+    )
+    assert build_wait(version(), attempts(attempt), AT_MS) == f"{busy} (in 9 min)"
+    assert build_wait(version(), attempts(attempt), AT_MS, has_left=False) == busy
+
+
+def test_a_release_behind_another_one_says_its_earliest_end_and_what_it_waits_for():
+    first = worker_services.Pilot(
+        release=resources.Release(name="models/fraud/releases/1", release=1),
+        waiting_for="12 more candidate keys (8 of 20)",
+        deadline_ms=AT_MS + MINUTE_MS,
+        at_deadline="it pauses",
+        earliest_end_ms=AT_MS + 9 * MINUTE_MS,
+    )
+    second = pilot(waiting_for="the end of release 1 (v1, stepping 1/2)", ahead=1)
+    found = Answer(Pilots(pilots=[first, second]))
+    behind = (
+        "the end of release 1 (v1, stepping 1/2), not before 2023-11-14 22:22:20 (in 9 min); release 1 waits for 12"
+        " more candidate keys (8 of 20); it pauses at 2023-11-14 22:14:20 (in 1 min)"
+    )
+    assert release_wait(second.release, found, AT_MS) == behind
+    waiting = version("EVALUATED", "PASSED", create_time_ms=7)
+    line = worker_services.WaitingVersion(name=waiting.name, waiting_for=second.waiting_for, create_time_ms=7, ahead=1)
+    found.found.waiting_versions.append(line)
+    assert line_wait(waiting, found, AT_MS) == behind
+
+
+def test_the_end_of_a_bake_ahead_is_named_once_and_the_reason_of_a_pause_too():
+    baking = worker_services.Pilot(
+        release=resources.Release(name="models/fraud/releases/1", release=1),
+        waiting_for="the end of the bake",
+        waiting_until_ms=AT_MS + MINUTE_MS,
+        earliest_end_ms=AT_MS + MINUTE_MS,
+    )
+    second = pilot(waiting_for="the end of release 1 (v1, baking)", ahead=1)
+    assert sentence(second, AT_MS, has_left=False, ahead=baking) == (
+        "the end of release 1 (v1, baking); release 1 waits for the end of the bake, until 2023-11-14 22:14:20"
+    )
+    baking.release.paused = True
+    second.waiting_for = "the end of release 1 (v1, baking, paused: lunch)"
+    baking.earliest_end_ms = baking.waiting_until_ms = 0
+    assert sentence(second, AT_MS, ahead=baking) == second.waiting_for
 
 
 @pytest.mark.parametrize(
@@ -257,9 +324,9 @@ def test_a_version_in_a_release_waits_for_what_the_release_waits_for():
 def test_a_version_whose_release_comes_later_says_what_comes_first():
     waiting = version("EVALUATED", "PASSED", create_time_ms=7)
     shown = worker_services.WaitingVersion(name=waiting.name, waiting_for="the end of release 1", create_time_ms=7)
-    assert line_wait(waiting, Answer(Pilots(waiting_versions=[shown]))) == "the end of release 1"
+    assert line_wait(waiting, Answer(Pilots(waiting_versions=[shown])), AT_MS) == "the end of release 1"
     shown.create_time_ms = 8
-    assert line_wait(waiting, Answer(Pilots(waiting_versions=[shown]))) == ""
+    assert line_wait(waiting, Answer(Pilots(waiting_versions=[shown])), AT_MS) == ""
 
 
 @pytest.mark.parametrize(

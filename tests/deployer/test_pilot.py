@@ -101,10 +101,11 @@ class Given:
     def waits_for(self) -> str:
         return self.wait().waiting_for
 
+    def versions_in_line(self) -> list[worker_services.WaitingVersion]:
+        return versions_in_line({"fraud": self.state}, Rules(self.environments))
+
     def in_line(self) -> list[tuple[str, str]]:
-        return [
-            (each.name, each.waiting_for) for each in versions_in_line({"fraud": self.state}, Rules(self.environments))
-        ]
+        return [(each.name, each.waiting_for) for each in self.versions_in_line()]
 
     def wait(self) -> worker_services.Pilot:
         self.then()
@@ -204,11 +205,11 @@ def test_an_error_about_one_model_hides_the_versions_in_line_of_no_other_model()
 @pytest.mark.parametrize(
     ("candidate", "awaited"),
     [
-        (uncompared(2), "v2 to get its comparison with v1, which went live meanwhile"),
-        (uncompared(2, verdict=resources.VERDICT_STATE_UNDECIDED, baseline_version=1), "v2 to get its gate"),
+        (uncompared(2), "v2's comparison with v1, which went live meanwhile"),
+        (uncompared(2, verdict=resources.VERDICT_STATE_UNDECIDED, baseline_version=1), "the verdict of v2's gate"),
         (
             uncompared(2, verdict=resources.VERDICT_STATE_AWAITING_APPROVAL, baseline_version=1),
-            "v2 to get its approvals",
+            "v2's approvals",
         ),
     ],
 )
@@ -339,7 +340,7 @@ def test_a_release_waits_for_the_one_before_it():
     requested = release(2, phase=resources.PHASE_REQUESTED)
     assert Given(baking(1), requested).waits_for() == "the end of release 1 (v2, baking)"
     paused = stepping(paused=True, paused_reason="lunch")
-    assert Given(paused, requested).waits_for() == "the end of release 1 (v2, stepping, paused: lunch)"
+    assert Given(paused, requested).waits_for() == "the end of release 1 (v2, stepping 1/3, paused: lunch)"
 
 
 def test_no_release_begins_in_a_freeze():

@@ -71,8 +71,9 @@ def test_a_requested_release_waits_for_its_candidates_new_verdict_and_then_begin
     past.and_given(facts.PromotionStarted(release=1, weights=weights(v1=10_000)))
     past.and_given(facts.WeightsApplied(release=1, epoch=past.release(1).epoch), facts.ReleaseCompleted(release=1))
     past.when(begin).then_refused("illegal-transition", "waits for its comparison with v1")
-    past.and_given(evaluating(2, 4)).when(begin).then_refused("illegal-transition", "waits for its gate")
-    past.and_given(compared(2, 1, attempt=4)).when(begin).then_refused("illegal-transition", "waits for its gate")
+    past.and_given(evaluating(2, 4)).when(begin).then_refused("illegal-transition", "waits for the verdict of its gate")
+    past.and_given(compared(2, 1, attempt=4))
+    past.when(begin).then_refused("illegal-transition", "waits for the verdict of its gate")
     past.and_given(gate(2, approvals=1)).when(begin).then_refused("illegal-transition", "waits for its approvals")
     past.and_given(facts.ApprovalGranted(version=2), actor="ada").when(begin).then(started(2, 1))
 

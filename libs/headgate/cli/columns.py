@@ -151,12 +151,12 @@ MODEL: Columns = (
 VERSIONS: Columns = (
     Column("VERSION", lambda v: f"v{v.version}"),
     Column("LABEL", lambda v: v.label),
-    Column("BUILD", _build, 5),
-    Column("VERDICT", _verdict, 4),
-    Column("COMMIT", lambda v: v.commit[:10], 1),
-    Column("CREATED", lambda v: time_text(v.create_time_ms), 2),
-    Column("METRICS", lambda v: report_line(v.report), 3),
-    Column("MESSAGE", lambda v: v.commit_message.partition("\n")[0]),
+    Column("BUILD", _build, 6),
+    Column("VERDICT", _verdict, 5),
+    Column("COMMIT", lambda v: v.commit[:10], 2),
+    Column("CREATED", lambda v: time_text(v.create_time_ms), 3),
+    Column("METRICS", lambda v: report_line(v.report), 4),
+    Column("MESSAGE", lambda v: v.commit_message.partition("\n")[0], 1),
 )
 
 FOUND_VERSIONS: Columns = (Column("VERSION", lambda v: _short(v.name)), *VERSIONS[1:])
@@ -254,7 +254,7 @@ def model_columns(quarantined: Container[str]) -> Columns:
 def with_wait(columns: Columns, beside: str, wait_of: Callable[[Any], str]) -> Columns:
     """The columns, and right of `beside` what the resource waits for."""
     place = [column.name for column in columns].index(beside) + 1
-    return (*columns[:place], Column("WAITS FOR", wait_of), *columns[place:])
+    return (*columns[:place], Column("WAITS FOR", wait_of, end_counts=True), *columns[place:])
 
 
 def release_page(

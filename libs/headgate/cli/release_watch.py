@@ -25,6 +25,9 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import resources_pb2 as resources
 
+Change = release_service.WatchReleaseResponse
+"""A release after a change, and when that happened."""
+
 TICK_SECONDS = 1.0
 """How often the deployer is asked for the evidence between two changes."""
 EVIDENCE_MS = 10_000
@@ -44,13 +47,17 @@ ENDED_OTHERWISE = (
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A release at one time, with the judgement of that time. `waiting_left` also says how long the wait lasts."""
+    """A release at one time, with the judgement of that time. `waiting_left` also says how long the wait lasts.
+
+    The last fact about the release happened at `changed_at_ms`.
+    """
 
     release: resources.Release
     waiting_for: str
     waiting_left: str
     judgement: facts.Judgement
     at_ms: int
+    changed_at_ms: int
 
     @property
     def keys(self) -> int:
@@ -60,39 +67,41 @@ class Moment:
 
 def moments(stubs: Stubs, name: str, tick_seconds: float = TICK_SECONDS) -> Iterator[Moment]:
     """The release after each of its changes, and in each tick between them, until it ends. Raises grpc.RpcError."""
-    changes: SimpleQueue[resources.Release | grpc.RpcError | None] = SimpleQueue()
+    changes: SimpleQueue[Change | grpc.RpcError | None] = SimpleQueue()
     threading.Thread(target=_follow, args=(stubs, name, changes), daemon=True).start()
-    release, timeout = resources.Release(), None
+    last, timeout = Change(), None
     while True:
         try:
             change = changes.get(timeout=timeout)
         except Empty:
-            change = release
+            change = last
         if change is None:
             return
         if isinstance(change, grpc.RpcError):
             raise change
-        release, timeout = change, tick_seconds
-        yield _moment(release, Waits(stubs))
+        last, timeout = change, tick_seconds
+        yield _moment(last, Waits(stubs))
 
 
-def _follow(stubs: Stubs, name: str, changes: "SimpleQueue[resources.Release | grpc.RpcError | None]") -> None:
+def _follow(stubs: Stubs, name: str, changes: "SimpleQueue[Change | grpc.RpcError | None]") -> None:
     request = release_service.WatchReleaseRequest(name=name)
     try:
         for response in watch_through_restarts(lambda: stubs.releases.WatchRelease(request)):
-            changes.put(response.release)
+            changes.put(response)
         changes.put(None)
     except grpc.RpcError as error:
         changes.put(error)
 
 
-def _moment(release: resources.Release, waits: Waits) -> Moment:
+def _moment(change: Change, waits: Waits) -> Moment:
+    release, now_ms = change.release, waits.now_ms()
     return Moment(
         release,
         waits.of_release(release, has_left=False),
         waits.of_release(release),
         waits.judgement(release),
-        waits.now_ms(),
+        now_ms,
+        change.occurred_at_ms or now_ms,  # a registry of an older version does not say it
     )
 
 
@@ -115,7 +124,10 @@ class Changes:
         is_first = not self._change
         change, wait = self._new_change(moment), self._new_wait(moment)
         evidence = "" if is_first else self._new_evidence(moment, has_news=bool(change or wait))
-        return [f"{time_text(moment.at_ms)}  {printable(line)}" for line in (evidence, change, wait) if line]
+        # What changed has the time of its fact. The evidence before it led to it, so it is no later.
+        evidence_at_ms = moment.changed_at_ms if change else moment.at_ms
+        lines = ((evidence_at_ms, evidence), (moment.changed_at_ms, change), (moment.at_ms, wait))
+        return [f"{time_text(at_ms)}  {printable(line)}" for at_ms, line in lines if line]
 
     def _new_change(self, moment: Moment) -> str:
         release = moment.release

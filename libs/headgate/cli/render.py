@@ -88,7 +88,7 @@ def _show_table(columns: Columns, rows: Sequence[Sequence[str]], wide: bool, emp
     if left_out:
         report(f"without {', '.join(left_out)}: --wide shows every column")
     if text.count(CUT) > sum(cell.count(CUT) for row in rows for cell in row):
-        report(f"a cell that ends with {CUT} goes on: --wide shows all of it")
+        report(f"a cell with {CUT} has more: --wide shows all of it")
 
 
 def terminal_width() -> int | None:

@@ -15,6 +15,8 @@ WRAPPED_WIDTH = 20
 """Columns of text wrap down to this width before a column is left out. A time fits into it."""
 MAX_CELL_LINES = 6
 """A cell of a list is cut after so many lines. The page of its resource, a wide table and a pipe have all of it."""
+END_LINES = 3
+"""How many of these lines are the end of a cell whose end counts."""
 CUT = "…"
 TOGETHER_WIDTH = 30
 """What stands between double spaces stays together up to this width: a metric and its value."""
@@ -24,13 +26,15 @@ class Column(NamedTuple):
     """One column of a list, or one line of a page.
 
     In a narrow terminal the columns of the highest rank are left out first; rank 0 stays. A block stands below the
-    other lines of its page, as it is: a log keeps its own lines.
+    other lines of its page, as it is: a log keeps its own lines. Where `end_counts`, columns of a rank are left out
+    before a cell is cut, and a cell that is cut even then keeps its begin and its end.
     """
 
     name: str
     cell: Callable[[Any], str]
     rank: int = 0
     is_block: bool = False
+    end_counts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,11 @@ def table_text(
     content = [[columns[n].name, *(row[n] for row in rows)] for n in shown]
     widths = [max(map(cell_len, cells)) for cells in content]
     if width is not None:
-        measured = [_measured(cells, columns[n].rank) for n, cells in zip(shown, content, strict=True)]
+        measured = [_measured(cells, columns[n], width) for n, cells in zip(shown, content, strict=True)]
         widths = fitting(measured, width)
-    kept = [(cells, room) for cells, room in zip(content, widths, strict=True) if room]
-    lines = [_line(cells, [room for _, room in kept]) for cells in zip(*(cells for cells, _ in kept), strict=True)]
+    kept = [(n, cells, room) for n, cells, room in zip(shown, content, widths, strict=True) if room]
+    rooms, end_counts = [room for _, _, room in kept], [columns[n].end_counts for n, _, _ in kept]
+    lines = [_line(cells, rooms, end_counts) for cells in zip(*(cells for _, cells, _ in kept), strict=True)]
     return "\n".join(lines), [columns[n].name for n, room in zip(shown, widths, strict=True) if not room]
 
 
@@ -100,26 +105,38 @@ def _needed(widths: Iterable[int]) -> int:
     return sum(found) + len(GAP) * max(len(found) - 1, 0)
 
 
-def _measured(cells: Sequence[str], rank: int) -> Measured:
+def _measured(cells: Sequence[str], column: Column, width: int) -> Measured:
     widest = max(map(cell_len, cells))
     is_text = any(" " in cell for cell in cells[1:])
     rooms = [(cell, TOGETHER_WIDTH if GAP in cell else 0) for cell in cells]
     longest = max(cell_len(part) for cell, room in rooms for part, _ in _parts(cell, room, is_whole=True))
-    return Measured(widest, min(widest, max(WRAPPED_WIDTH, longest)) if is_text else widest, rank)
+    narrowest = min(widest, max(WRAPPED_WIDTH, longest)) if is_text else widest
+    return Measured(widest, _whole(cells, narrowest, width) if column.end_counts else narrowest, column.rank)
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    parts = [_cut(_wrapped(cell, room), room) for cell, room in zip(cells, widths, strict=True)]
+def _whole(cells: Sequence[str], narrowest: int, width: int) -> int:
+    """The least width from `narrowest` on at which no cell is cut; at most `width`."""
+    room = narrowest
+    while room < width and any(len(_wrapped(cell, room)) > MAX_CELL_LINES for cell in cells):
+        room += 1
+    return room
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], end_counts: Sequence[bool]) -> str:
+    parts = [
+        _cut(_wrapped(cell, room), room, has_end) for cell, room, has_end in zip(cells, widths, end_counts, strict=True)
+    ]
     return "\n".join(_padded(line, widths) for line in zip_longest(*parts, fillvalue=""))
 
 
-def _cut(lines: Sequence[str], room: int) -> Sequence[str]:
-    """The first lines of a wrapped cell, with a mark at their end when there are more."""
+def _cut(lines: Sequence[str], room: int, end_counts: bool) -> Sequence[str]:
+    """The first lines of a wrapped cell, with a mark where others are left out: before its end if that counts."""
     if len(lines) <= MAX_CELL_LINES:
         return lines
-    last = lines[MAX_CELL_LINES - 1]
-    last = set_cell_size(last, room - 1).rstrip() if cell_len(last) >= room else last
-    return [*lines[: MAX_CELL_LINES - 1], last + CUT]
+    end = lines[-END_LINES:] if end_counts else []
+    begin = lines[: MAX_CELL_LINES - len(end)]
+    last = set_cell_size(begin[-1], room - 1).rstrip() if cell_len(begin[-1]) >= room else begin[-1]
+    return [*begin[:-1], last + CUT, *end]
 
 
 def _wrapped(cell: str, room: int | None) -> Sequence[str]:

@@ -13,7 +13,7 @@ import grpc
 from headgate.client.errors import failure
 from headgate.client.stubs import Stubs
 from headgate.configuration import ONNX
-from headgate.domain.names import model_stream, version_name
+from headgate.domain.names import model_stream, release_name, version_name
 from headgate.domain.release import is_active, phase_name
 from headgate.domain.verdict import RELEASABLE
 from headgate.domain.words import duration_text, time_text, word_of
@@ -39,7 +39,7 @@ IN_PROGRESS: Mapping[resources.BuildState.ValueType, str] = {
 TRAINERS_WORK = (resources.BUILD_STATE_TESTING, resources.BUILD_STATE_TRAINING)
 NEXT: Mapping[resources.BuildState.ValueType, str] = {
     resources.BUILD_STATE_TRAINED: "an evaluator",
-    resources.BUILD_STATE_EVALUATED: "its gate",
+    resources.BUILD_STATE_EVALUATED: "the verdict of its gate",
 }
 
 Found = TypeVar("Found")
@@ -81,7 +81,7 @@ class Waits:
             return unknown(self._active.problem)
         release = self._active.found.get(version.name)
         if release is None:
-            return line_wait(version, self._deployer)
+            return line_wait(version, self._deployer, self.now_ms(), has_left)
         return in_release(release, self.of_release(release, has_left))
 
     def judgement(self, release: resources.Release) -> facts.Judgement:
@@ -179,20 +179,36 @@ def release_wait(release: resources.Release, pilots: Answer[Pilots], at_ms: int,
     if pilots.problem:
         return unknown(pilots.problem)
     pilot = pilot_of(release, pilots)
-    return "the deployer to see it" if pilot is None else sentence(pilot, at_ms, has_left)
+    if pilot is None:
+        return "the deployer to see it"
+    other = _ahead(model_of(release), pilot.ahead, pilots)
+    return sentence(pilot, at_ms, has_left, other)
 
 
-def line_wait(version: resources.Version, pilots: Answer[Pilots]) -> str:
+def line_wait(version: resources.Version, pilots: Answer[Pilots], at_ms: int, has_left: bool = True) -> str:
     """What a version that passed its gate waits for before it gets its release; empty when it waits for nothing."""
     wanted = (version.name, version.create_time_ms)
     found = (each for each in pilots.found.waiting_versions if (each.name, each.create_time_ms) == wanted)
-    return "".join(each.waiting_for for each in found)
+    line = next(found, None)
+    if line is None:
+        return ""
+    other = _ahead(version.name.split("/")[1], line.ahead, pilots)
+    return sentence(worker_services.Pilot(waiting_for=line.waiting_for), at_ms, has_left, other)
 
 
-def sentence(pilot: worker_services.Pilot, at_ms: int, has_left: bool = True) -> str:
+def _ahead(model: str, release: int, pilots: Answer[Pilots]) -> worker_services.Pilot | None:
+    """The deployer's view of the release whose end another one of this model waits for."""
+    name = release_name(model, release)
+    return next((each for each in pilots.found.pilots if each.release.name == name), None) if release else None
+
+
+def sentence(
+    pilot: worker_services.Pilot, at_ms: int, has_left: bool = True, ahead: worker_services.Pilot | None = None
+) -> str:
     """The end of the sentence "it waits for ...", with the time when the wait ends and what ends it.
 
-    `at_ms` is the present time; `has_left` adds how long it is until then.
+    `at_ms` is the present time; `has_left` adds how long it is until then. `ahead` is the release whose end this one
+    waits for: its earliest end and what it waits for itself are named, too.
     """
 
     def moment(time_ms: int) -> str:
@@ -201,12 +217,17 @@ def sentence(pilot: worker_services.Pilot, at_ms: int, has_left: bool = True) ->
     # A reason may end with a full stop, and the sentence goes on.
     text = pilot.waiting_for.removesuffix(".")
     until_ms, deadline_ms = pilot.waiting_until_ms, pilot.deadline_ms
+    if ahead is not None and ahead.earliest_end_ms > max(at_ms, ahead.waiting_until_ms):
+        text += f", not before {moment(ahead.earliest_end_ms)}"
     if text and until_ms:
         text += f", until {moment(until_ms)}"
     if text and pilot.frozen_by:
         text += f"; it also waits for {pilot.frozen_by}, until {moment(pilot.frozen_until_ms)}"
     if text and deadline_ms and (not until_ms or deadline_ms < until_ms):
         text += f"; {pilot.at_deadline}" + (f" at {moment(deadline_ms)}" if deadline_ms > at_ms else "")
+    # The reason of a pause stands in the text already.
+    if ahead is not None and not ahead.release.paused and (own := sentence(ahead, at_ms, has_left)):
+        text += f"; release {ahead.release.release} waits for {own}"
     return text
 
 
@@ -242,7 +263,7 @@ def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: in
     if version.verdict != resources.VERDICT_STATE_UNDECIDED:
         return ""
     if version.build == resources.BUILD_STATE_CREATED:
-        return _a_trainer(attempts, at_ms)
+        return _a_trainer(attempts, at_ms, has_left)
     if version.build in NEXT:
         return NEXT[version.build]
     if version.build not in IN_PROGRESS:
@@ -273,8 +294,7 @@ def _stage(version: resources.Version, attempts: Answer[Attempts], at_ms: int, h
     attempt = next((e for e in running if (version_name(e.model, e.version), e.attempt) == wanted), None)
     if attempt is None:
         return ""
-    deadline_ms = attempt.deadline_ms
-    until = f", at the latest until {_moment(deadline_ms, at_ms, has_left)}" if deadline_ms else ""
+    until = _at_the_latest(attempt, at_ms, has_left)
     if attempt.stage == facts.STAGE_TESTS:
         return until
     if attempt.stage != facts.STAGE_TRAINING:
@@ -282,26 +302,44 @@ def _stage(version: resources.Version, attempts: Answer[Attempts], at_ms: int, h
     return _epochs(version, attempt) + until
 
 
+def _at_the_latest(attempt: worker_services.TrainingAttempt, at_ms: int, has_left: bool) -> str:
+    """When the trainer would end the present stage, as the end of a sentence; empty for a stage without a limit."""
+    deadline_ms = attempt.deadline_ms
+    return f", at the latest until {_moment(deadline_ms, at_ms, has_left)}" if deadline_ms else ""
+
+
 def _epochs(version: resources.Version, attempt: worker_services.TrainingAttempt) -> str:
     if version.HasField("upload") or version.configuration.code.kind == ONNX:
         return ""  # it has no epochs
     if not attempt.HasField("last_epoch"):
         return " (now: before the first epoch ends)"
-    return f" (now: epoch {attempt.last_epoch.epoch} of {attempt.last_epoch.epochs} has ended)"
+    return f" (now: {_last_epoch(attempt)})"
 
 
-def _a_trainer(attempts: Answer[Attempts], at_ms: int) -> str:
+def _last_epoch(attempt: worker_services.TrainingAttempt) -> str:
+    last = attempt.last_epoch
+    left_ms = (last.epochs - last.epoch) * last.duration_ms
+    return f"epoch {last.epoch} of {last.epochs} has ended" + (
+        f", about {duration_text(left_ms)} left" if left_ms else ""
+    )
+
+
+def _a_trainer(attempts: Answer[Attempts], at_ms: int, has_left: bool) -> str:
+    """The trainer, with the version that it works on, the stage of that, and when the stage ends at the latest."""
     if attempts.problem:
         return f"a trainer; whether one is busy is unknown, because {attempts.problem}"
-    busy = [
-        f"{each.model}/{each.version} ({word_of(facts.Stage, each.stage)}, for"
-        f" {duration_text(at_ms - each.started_at_ms)})"
-        for each in attempts.found.attempts
-        if each.running
-    ]
+    busy = [_busy_with(each, at_ms, has_left) for each in attempts.found.attempts if each.running]
     if attempts.found.busy_elsewhere:
         busy.append("a version that you may not read")
-    return f"the trainer, which is busy with {', '.join(busy)}" if busy else "a trainer to claim it"
+    return f"the trainer, which has been busy with {'; and with '.join(busy)}" if busy else "a trainer to claim it"
+
+
+def _busy_with(attempt: worker_services.TrainingAttempt, at_ms: int, has_left: bool) -> str:
+    busy = f"{attempt.model}/{attempt.version} for {duration_text(at_ms - attempt.started_at_ms)}"
+    epoch = (
+        f", {_last_epoch(attempt)}" if attempt.stage == facts.STAGE_TRAINING and attempt.HasField("last_epoch") else ""
+    )
+    return f"{busy}; now: {word_of(facts.Stage, attempt.stage)}{epoch}{_at_the_latest(attempt, at_ms, has_left)}"
 
 
 class NewWaits:

@@ -46,16 +46,16 @@ def not_compared_with(state: ModelState, version: resources.Version) -> int:
     return 0 if was_released else live
 
 
-def awaited_verdict(state: ModelState, version: resources.Version) -> str:
+def awaited_verdict(state: ModelState, version: resources.Version, whose: str = "its") -> str:
     """What a version with a requested release waits for, so that its verdict is about the version that is live now.
 
-    Empty when it waits for nothing.
+    Empty when it waits for nothing. `whose` is how the sentence names the version, such as "v7's".
     """
     if live := not_compared_with(state, version):
-        return f"its comparison with v{live}, which went live meanwhile"
+        return f"{whose} comparison with v{live}, which went live meanwhile"
     if version.verdict == resources.VERDICT_STATE_UNDECIDED:
-        return "its gate"
-    return "its approvals" if version.verdict == resources.VERDICT_STATE_AWAITING_APPROVAL else ""
+        return f"the verdict of {whose} gate"
+    return f"{whose} approvals" if version.verdict == resources.VERDICT_STATE_AWAITING_APPROVAL else ""
 
 
 def refuse_uncompared(state: ModelState, version: resources.Version) -> Refused | None:

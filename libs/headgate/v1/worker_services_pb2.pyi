@@ -363,6 +363,8 @@ class Pilot(_message.Message):
     AT_DEADLINE_FIELD_NUMBER: _builtins.int
     FROZEN_BY_FIELD_NUMBER: _builtins.int
     FROZEN_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    AHEAD_FIELD_NUMBER: _builtins.int
+    EARLIEST_END_MS_FIELD_NUMBER: _builtins.int
     waiting_for: _builtins.str
     """What the release waits for, as the end of the sentence "it waits for ..."; empty while its next command is due."""
     waiting_until_ms: _builtins.int
@@ -375,6 +377,10 @@ class Pilot(_message.Message):
     without one.
     """
     frozen_until_ms: _builtins.int
+    ahead: _builtins.int
+    """The release of the same model whose end this one waits for; 0 when it waits for none."""
+    earliest_end_ms: _builtins.int
+    """When the release completes at the earliest, by its policy and the freezes; 0 when that is not known."""
     @_builtins.property
     def release(self) -> _resources_pb2.Release: ...
     @_builtins.property
@@ -393,10 +399,12 @@ class Pilot(_message.Message):
         at_deadline: _builtins.str = ...,
         frozen_by: _builtins.str = ...,
         frozen_until_ms: _builtins.int = ...,
+        ahead: _builtins.int = ...,
+        earliest_end_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["judgement", b"judgement", "release", b"release"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_deadline", b"at_deadline", "deadline_ms", b"deadline_ms", "frozen_by", b"frozen_by", "frozen_until_ms", b"frozen_until_ms", "judgement", b"judgement", "live_gateways", b"live_gateways", "release", b"release", "waiting_for", b"waiting_for", "waiting_until_ms", b"waiting_until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "at_deadline", b"at_deadline", "deadline_ms", b"deadline_ms", "earliest_end_ms", b"earliest_end_ms", "frozen_by", b"frozen_by", "frozen_until_ms", b"frozen_until_ms", "judgement", b"judgement", "live_gateways", b"live_gateways", "release", b"release", "waiting_for", b"waiting_for", "waiting_until_ms", b"waiting_until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -411,22 +419,26 @@ class WaitingVersion(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     WAITING_FOR_FIELD_NUMBER: _builtins.int
     CREATE_TIME_MS_FIELD_NUMBER: _builtins.int
+    AHEAD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """models/{model}/versions/{version}"""
     waiting_for: _builtins.str
     """The end of the sentence "it waits for ..."."""
     create_time_ms: _builtins.int
     """When the version was created."""
+    ahead: _builtins.int
+    """The release of the same model whose end it waits for; 0 when it waits for none."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         waiting_for: _builtins.str = ...,
         create_time_ms: _builtins.int = ...,
+        ahead: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_ms", b"create_time_ms", "name", b"name", "waiting_for", b"waiting_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "create_time_ms", b"create_time_ms", "name", b"name", "waiting_for", b"waiting_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

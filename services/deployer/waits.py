@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from headgate.domain.freezes import freezes_named
+from headgate.domain.phases import phase_with_step
 from headgate.domain.refusal import MAX_TEXT_CHARACTERS
-from headgate.domain.release import phase_name
 from headgate.domain.words import counted
 from headgate.v1 import resources_pb2 as resources
 
@@ -52,9 +52,8 @@ def end_of_freezes(freezes: Sequence[resources.Freeze]) -> Wait:
 
 
 def end_of_release(other: resources.Release) -> Wait:
-    steps = f" {other.step + 1}/{len(other.policy.steps)}" if other.phase == resources.PHASE_STEPPING else ""
     paused = f", paused: {other.paused_reason}" if other.paused else ""
-    text = f"the end of release {other.release} (v{other.candidate}, {phase_name(other)}{steps}{paused})"
+    text = f"the end of release {other.release} (v{other.candidate}, {phase_with_step(other)}{paused})"
     return Wait(text, ahead=other.release)
 
 

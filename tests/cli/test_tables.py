@@ -166,6 +166,16 @@ def test_a_wait_that_is_too_long_for_a_list_keeps_its_begin_and_its_end():
     assert " ".join(" ".join(lines[4:]).split()).endswith("a newer version may take its place at noon")
 
 
+def test_a_number_stays_with_its_unit():
+    text = page_text({"wait": "until then (in 9 min 17 s), for 2 d 3 h; v2 gets 5 % of 30 seconds"}, 26)
+    assert text.split("\n") == [
+        "wait  until then (in 9 min",
+        "      17 s), for 2 d 3 h;",
+        "      v2 gets 5 % of 30",
+        "      seconds",
+    ]
+
+
 def test_a_digest_that_does_not_fit_is_cut_into_lines():
     text, _ = table_text([Column("NAME", str), Column("DIGEST", str)], [["model.onnx", "a" * 64]], 60)
     lines = text.split("\n")

@@ -68,21 +68,21 @@ def test_the_time_that_is_left_is_by_the_mean_of_the_latest_epochs_of_the_attemp
 
 
 @pytest.mark.parametrize(
-    ("passed", "label", "waiting_for", "expected"),
+    ("label", "waiting_for", "expected"),
     [
-        (True, "passed", "", "fraud/3 has passed its gate. More: headgate version get fraud/3"),
+        ("passed", "", "version 3 of fraud has passed its gate."),
         (
-            True,
             "passed",
             "release 2 (preparing)",
-            "fraud/3 has passed its gate; it waits for release 2 (preparing). More: headgate version get fraud/3",
+            "version 3 of fraud has passed its gate; it waits for release 2 (preparing).",
         ),
-        (False, "tests failed", "", "fraud/3 has not passed: tests failed. More: headgate version get fraud/3"),
+        ("tests failed", "", "version 3 of fraud: its tests failed."),
+        ("cancelled", "", "version 3 of fraud is cancelled."),
     ],
 )
-def test_a_watch_ends_with_one_sentence(passed: bool, label: str, waiting_for: str, expected: str):
+def test_a_watch_ends_with_one_sentence(label: str, waiting_for: str, expected: str):
     version = resources.Version(name="models/fraud/versions/3", label=label)
-    assert outcome(version, passed, waiting_for) == expected
+    assert outcome(version, waiting_for) == f"{expected} More: headgate version get fraud/3"
 
 
 @pytest.mark.parametrize("width", [80, 120])

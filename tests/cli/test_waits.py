@@ -316,9 +316,12 @@ def test_an_archived_version_waits_for_nothing():
 
 
 def test_a_version_in_a_release_waits_for_what_the_release_waits_for():
-    release = resources.Release(release=2, phase=resources.PHASE_STEPPING)
-    assert in_release(release, "") == "release 2 (stepping)"
-    assert in_release(release, "a live gateway") == "release 2 (stepping), which waits for a live gateway"
+    release = resources.Release(release=2, phase=resources.PHASE_PREPARING)
+    assert in_release(release, "") == "release 2 (preparing)"
+    assert in_release(release, "a live gateway") == "release 2 (preparing), which waits for a live gateway"
+    release.phase = resources.PHASE_STEPPING
+    release.policy.steps.add()
+    assert in_release(release, "") == "release 2 (stepping 1/1)"
 
 
 def test_a_version_whose_release_comes_later_says_what_comes_first():

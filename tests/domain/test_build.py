@@ -68,7 +68,7 @@ def test_a_version_is_cancelled_while_it_waits_or_is_in_work(past: list, attempt
 def test_a_version_whose_build_has_ended_cannot_be_cancelled() -> None:
     cancel = commands.CancelVersion(version=1, reason="too late")
     past = given(created(), claimed(), code_tested(), training(), trained(), evaluating(), evaluated())
-    past.when(cancel).then_refused("illegal-transition", "waits for its gate")
+    past.when(cancel).then_refused("illegal-transition", "waits for the verdict of its gate")
     failed = facts.TrainingFailed(version=1, attempt=1, reason="r")
     given(created(), claimed(), failed).when(cancel).then_refused("illegal-transition", "fraud: its training failed")
     given(created()).when(commands.CancelVersion(version=2, reason="r")).then_refused("not-found", "version 2 of fraud")

@@ -9,6 +9,7 @@ from headgate.cli.tables import Column
 from headgate.client.timeline import interval_line, no_interval_lines, report_line, undefined_lines, weights_line
 from headgate.domain import policy as policies
 from headgate.domain.names import short_name, version_name
+from headgate.domain.phases import phase_with_step
 from headgate.domain.printable import printable
 from headgate.domain.words import counted, hyphenated, time_text, word_of
 from headgate.v1 import configuration_pb2 as configuration
@@ -33,10 +34,7 @@ def _verdict(version: resources.Version) -> str:
 
 
 def phase_word(release: resources.Release) -> str:
-    word = word_of(resources.Phase, release.phase)
-    if release.phase == resources.PHASE_STEPPING:
-        word += f" {release.step + 1}/{len(release.policy.steps)}"
-    return f"{word}, paused" if release.paused else word
+    return phase_with_step(release) + (", paused" if release.paused else "")
 
 
 def phase_text(release: resources.Release, waiting_for: str = "") -> str:

@@ -156,7 +156,7 @@ def watch_version(context: typer.Context, name: VersionName, output: Output = Fo
     found = stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
     waits = Waits(stubs)
     if output is Format.TABLE:
-        show_sentence(version_watch.outcome(found, passed, waits.of_version(found)))
+        show_sentence(version_watch.outcome(found, waits.of_version(found)))
     else:
         show_one(found, columns.VERSION, output, as_field(waits.of_version))
     raise typer.Exit(0 if passed else 1)

@@ -3,6 +3,7 @@
 What goes into a pipe depends on the data alone: every column, nothing wrapped, no colour.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -18,6 +19,8 @@ MAX_CELL_LINES = 6
 END_LINES = 3
 """How many of these lines are the end of a cell whose end counts."""
 CUT = "…"
+WORDS = re.compile(r"(?<!\d) | (?!(?:d|h|min|s|ms|%)(?:\W|$))")
+"""The spaces between words, but none between a number and its unit."""
 TOGETHER_WIDTH = 30
 """What stands between double spaces stays together up to this width: a metric and its value."""
 
@@ -155,13 +158,15 @@ def _wrapped(cell: str, room: int | None) -> Sequence[str]:
 def _parts(cell: str, room: int, is_whole: bool = False) -> Iterator[tuple[str, str]]:
     """What stays together on a line, each with the gap before it: parts between double spaces, else words.
 
+    A number stays with its unit.
+
     A word that is wider than the room is cut, unless `is_whole`.
     """
     for block in cell.split(GAP):
         if cell_len(block) <= room:
             yield block, GAP
             continue
-        for number, word in enumerate(block.split(" ")):
+        for number, word in enumerate(WORDS.split(block)):
             pieces = [word] if is_whole else _pieces(word, room)
             yield from ((piece, " " if number else GAP) for piece in pieces)
 

@@ -20,6 +20,7 @@ from headgate.client.errors import failure
 from headgate.client.stubs import TIMEOUT_SECONDS, Stubs
 from headgate.client.timeline import describe
 from headgate.client.watching import watch_through_restarts
+from headgate.domain.label import standing
 from headgate.domain.printable import printable
 from headgate.domain.words import duration_text, time_text
 from headgate.v1 import facts_pb2 as facts
@@ -138,12 +139,11 @@ def _wait_of(stubs: Stubs, name: str) -> str:
         return ""
 
 
-def outcome(version: resources.Version, passed: bool, waiting_for: str) -> str:
+def outcome(version: resources.Version, waiting_for: str) -> str:
     """The last sentence of a watch: how it ended, what comes next, and the command that shows more."""
     short = version.name.removeprefix("models/").replace("/versions/", "/")
-    ended = "has passed its gate" if passed else f"has not passed: {version.label}"
     wait = f"; it waits for {printable(waiting_for)}" if waiting_for else ""
-    return f"{short} {ended}{wait}. More: headgate version get {short}"
+    return f"{standing(version)}{wait}. More: headgate version get {short}"
 
 
 class Lines:

@@ -14,7 +14,7 @@ from headgate.client.errors import failure
 from headgate.client.stubs import Stubs
 from headgate.configuration import ONNX
 from headgate.domain.names import model_stream, release_name, version_name
-from headgate.domain.release import is_active, phase_name
+from headgate.domain.phases import is_active, phase_with_step
 from headgate.domain.verdict import RELEASABLE
 from headgate.domain.words import duration_text, time_text, word_of
 from headgate.v1 import facts_pb2 as facts
@@ -240,7 +240,7 @@ def _moment(time_ms: int, at_ms: int, has_left: bool) -> str:
 def in_release(release: resources.Release, waiting_for: str) -> str:
     """What a version in an active release waits for."""
     rest = f", which waits for {waiting_for}" if waiting_for else ""
-    return f"release {release.release} ({phase_name(release)}){rest}"
+    return f"release {release.release} ({phase_with_step(release)}){rest}"
 
 
 def needs_trainer(version: resources.Version) -> bool:

@@ -12,7 +12,7 @@ _IN_A_SENTENCE: Mapping[str, str] = {
     "training": " is in training",
     "trained": " waits for its evaluation",
     "evaluating": " is in its evaluation",
-    "evaluated": " waits for its gate",
+    "evaluated": " waits for the verdict of its gate",
     "checkout failed": ": its checkout failed",
     "configuration failed": ": its headgate.toml is wrong",
     "data failed": ": its data cannot be used",

@@ -32,6 +32,12 @@ def phase_name(release: resources.Release) -> str:
     return word_of(resources.Phase, release.phase)
 
 
+def phase_with_step(release: resources.Release) -> str:
+    """The phase in words, and of a canary its step: "stepping 1/3"."""
+    steps = f" {release.step + 1}/{len(release.policy.steps)}" if release.phase == resources.PHASE_STEPPING else ""
+    return phase_name(release) + steps
+
+
 def going_nowhere(release: resources.Release) -> Refused | None:
     """The refusal of a change of a release that has ended or is on its way back; None when it can change."""
     if release.phase in TERMINAL:

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 version="$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)"
 services=("$@")
-[[ $# -gt 0 ]] || services=(registry trainer evaluator deployer gateway)
+[[ $# -gt 0 ]] || services=(registry trainer evaluator deployer gateway portal)
 
 need_engine images
 for service in "${services[@]}"; do

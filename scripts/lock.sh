@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-services=(registry trainer evaluator deployer gateway)
+services=(registry trainer evaluator deployer gateway portal)
 # CUDA libraries of torch that a CPU never calls. The other CUDA libraries stay: they are small, and torch reads their
 # data when it is loaded. See services/trainer/without_cuda.py.
 only_for_a_gpu=(

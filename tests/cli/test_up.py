@@ -120,9 +120,12 @@ def test_up_restarts_a_killed_service_locks_its_folder_and_ends_its_services_whe
         assert curl(folder, f"curl --cacert .headgate/keys/certificates/authority.pem {rest}/v2") == 401
         granted = json.loads(running.command("access", "grant", "ada", "viewer", "-o", "json"))
         assert granted["granted_by"] == "token:administrator"
+        link = running.command("console").strip()
+        assert curl(folder, f"curl --cacert .headgate/keys/certificates/authority.pem {link}") == 303
+        assert curl(folder, f"curl --cacert .headgate/keys/certificates/authority.pem {link}") == 401
         pid = json.loads((folder / ".headgate" / "up.json").read_text())["pid"]
         services = children(pid)
-        assert len(services) == 5
+        assert len(services) == 6
         for service, port in running.metrics_ports().items():
             assert get(port, "/readyz", context) == (200, "ready\n")
             assert f'service="{service}"' in get(port, "/metrics", context)[1]
@@ -135,10 +138,11 @@ def test_up_restarts_a_killed_service_locks_its_folder_and_ends_its_services_whe
         assert f"already runs there (process {pid})" in second.stderr
 
         os.kill(services[0], signal.SIGKILL)
-        assert eventually(lambda: len(children(pid)) == 5 and services[0] not in children(pid))
+        assert eventually(lambda: len(children(pid)) == 6 and services[0] not in children(pid))
         printed = folder / ".headgate" / "up.log"
         assert eventually(lambda: printed.read_text().count("all services are ready") == 2)
         assert f"curl -K '{folder}/.headgate/keys/curl' {rest}/v2\n" in printed.read_text()
+        assert printed.read_text().count("the console, by a link that signs in once: https://127.0.0.1:") == 2
         assert "holds no longer" not in printed.read_text()
         assert printed.read_text().count("ready registry") == 2
         assert printed.read_text().count("ready trainer") == 1

@@ -10,7 +10,7 @@ from headgate.runtime.observability import metric_catalogue
 from tests.deploy.kustomize import Manifest
 from tests.deploy.manifests import name_of
 from tests.deploy.pod_policies import Objects, of_kind, pods
-from tests.deploy.service_settings import EDGE_PORT, METRICS_PORT, REST_PORT, SERVICES, port_of
+from tests.deploy.service_settings import CONSOLE_PORT, EDGE_PORT, METRICS_PORT, REST_PORT, SERVICES, port_of
 
 NAME = "app.kubernetes.io/name"
 CLUSTER = "strimzi.io/cluster"
@@ -93,6 +93,8 @@ def services_lead_to_their_pods(objects: Objects) -> Iterator[str]:
         if name == "gateway":
             expected["rest"] = int(REST_PORT)
             expected |= {"edge": int(EDGE_PORT)} if "edge" in ports[name] else {}
+        if name == "portal":
+            expected["console"] = int(CONSOLE_PORT)
         if ports[name] != expected or name not in found:
             yield f"{name} has no service, or listens at {ports[name]}"
 

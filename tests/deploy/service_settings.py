@@ -5,17 +5,17 @@ from collections.abc import Mapping
 
 from headgate.runtime.settings import SettingsError, from_env
 
-SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
+SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway", "portal")
 PREFIX = "HEADGATE_"
 METRICS_PORT = "9464"
-REST_PORT, EDGE_PORT = "7405", "7406"
+REST_PORT, EDGE_PORT, CONSOLE_PORT = "7405", "7406", "7408"
 ELSEWHERE = "from elsewhere"
 """The value of a variable that comes from a secret or from the pod, so that it is not known here."""
 
 
 def port_of(service: str) -> str:
     """The gRPC port of a service in a container."""
-    return str(7400 + SERVICES.index(service))
+    return "7407" if service == "portal" else str(7400 + SERVICES.index(service))
 
 
 def problems(service: str, environ: Mapping[str, str]) -> list[str]:
@@ -40,6 +40,8 @@ def _unreachable(service: str, environ: Mapping[str, str]) -> list[str]:
     wanted = {"PORT": port_of(service), "HOST": "0.0.0.0", "METRICS_PORT": METRICS_PORT}
     if service == "gateway":
         wanted["REST_PORT"] = REST_PORT
+    if service == "portal":
+        wanted["CONSOLE_PORT"] = CONSOLE_PORT
     return [
         f"{PREFIX}{name} is {environ.get(PREFIX + name)}, not {value}: clients outside the container cannot reach it"
         for name, value in wanted.items()

@@ -55,14 +55,17 @@ BASE = {
     "all -> kube-dns of metadata.name=kube-system:53",
     "gateway <- all of callers=true:grpc",
     "gateway <- all of callers=true:rest",
-    *(f"{name} <- all of operators=true:grpc" for name in ("registry", "trainer", "evaluator", "deployer")),
+    *(f"{name} <- all of operators=true:grpc" for name in ("registry", "trainer", "evaluator", "deployer", "portal")),
+    "portal <- all of operators=true:console",
+    *(f"portal -> {name}:grpc" for name in ("registry", "trainer", "deployer")),
+    *(f"{name} <- portal:grpc" for name in ("registry", "trainer", "deployer")),
     *(
         f"trainer -> 0.0.0.0/0 except 10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.168.0.0/16:{port}"
         for port in (443, 22)
     ),
 }
 REDIS = {"registry -> redis:6379", "redis <- registry:6379"}
-SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
+SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway", "portal")
 STRIMZI = {
     *(f"{name} -> broker-role=true,cluster=headgate:9093" for name in SERVICES),
     *(f"cluster=headgate -> cluster=headgate:{port}" for port in (9090, 9091)),

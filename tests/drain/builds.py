@@ -9,6 +9,8 @@ from services.evaluator import app as evaluator
 from services.evaluator import settings as evaluator_settings
 from services.gateway import app as gateway
 from services.gateway import settings as gateway_settings
+from services.portal import app as portal
+from services.portal import settings as portal_settings
 from services.registry import app as registry
 from services.registry import settings as registry_settings
 from services.trainer import app as trainer
@@ -26,5 +28,6 @@ def build(service: str, installation: Installation, metrics_port: int) -> Any:
         "evaluator": lambda: evaluator.build(evaluator_settings.Settings(**log, **files)),
         "gateway": lambda: gateway.build(gateway_settings.Settings(**log, **files)),
         "deployer": lambda: deployer.build(deployer_settings.Settings(**log)),
+        "portal": lambda: portal.build(portal_settings.Settings(**log, console_port=0)),
     }
     return builds[service]()

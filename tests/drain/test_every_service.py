@@ -33,6 +33,7 @@ NAMES = {
     "evaluator": ("headgate.v1.EvaluatorService",),
     "deployer": ("headgate.v1.DeployerService",),
     "gateway": ("inference.GRPCInferenceService",),
+    "portal": (),
 }
 
 

@@ -37,7 +37,7 @@ OF_AUTHENTICATION = {"headgate_access_refusals_total"}
 
 
 class AllServices:
-    """The five services in this process, over one log."""
+    """All services in this process, over one log."""
 
     def __init__(self, directory: Path) -> None:
         installation = Installation(directory)

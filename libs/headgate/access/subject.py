@@ -9,7 +9,7 @@ PERSON_PREFIX = "user/"
 """What follows then for a person."""
 DEVICE_PREFIX = SERVICE_PREFIX + "edge/"
 """How the name of a device at the edge begins, as its certificate has it."""
-SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway")
+SERVICES = ("registry", "trainer", "evaluator", "deployer", "gateway", "portal")
 
 
 class Kind(Enum):

@@ -11,6 +11,7 @@ from headgate.cli import (
     access,
     aliases,
     certificates,
+    console,
     doctor,
     edge,
     evaluation,
@@ -178,6 +179,7 @@ app.command("predict")(predict.predict)
 app.command("replay")(logs.replay)
 app.command("doctor")(doctor.doctor)
 app.command("edge")(edge.run_edge)
+app.command("console")(console.show_console)
 models.model.command("create")(model_changes.create_model)
 models.model.command("update")(model_changes.update_model)
 models.model.command("history")(histories.model_history)

@@ -30,25 +30,25 @@ class OwnToken:
             with suppress(PermissionError):  # the folder is somebody else's
                 self.file.parent.chmod(0o700)  # an older version left the log in it open to everybody
             replace_file(self.file, f"{new_secret(secrets.token_bytes)}\n".encode())
-        replace_file(self.curl_file, _curl(tls.ca.absolute(), self._secret()).encode())
+        replace_file(self.curl_file, _curl(tls.ca.absolute(), self.secret()).encode())
 
     def environ(self) -> dict[str, str]:
         """The settings by which the services ask for tokens, and the registry learns the digest of this one.
 
         A token of somebody else's making, as that of an identity provider, gets its roles elsewhere.
         """
-        own = SECRET.fullmatch(self._secret())
+        own = SECRET.fullmatch(self.secret())
         return {"HEADGATE_AUTHENTICATION_FIRST_TOKEN": str(self.file)} if own else {}
 
     def problem(self, registry: str, tls: ClientTls) -> str:
         """Why the registry does not take the token; empty when it does, or when it does not answer."""
-        with Stubs(registry, "", tls=tls, token=self._secret()) as stubs:
+        with Stubs(registry, "", tls=tls, token=self.secret()) as stubs:
             if recognition(stubs) is grpc.StatusCode.UNAUTHENTICATED:
                 return f"{self.file} holds no longer: delete it, and the next `headgate up` makes another one"
         return ""
 
-    def _secret(self) -> str:
-        """Raises CommandFailed."""
+    def secret(self) -> str:
+        """The token. Raises CommandFailed."""
         try:
             return read_token(self.file)
         except TokenUnusable as error:

@@ -185,6 +185,11 @@ def running_rest_port(home: Path) -> int:
     return _ports({"gateway": _running(home).get("rest_port")}).get("gateway", 0)
 
 
+def running_console_port(home: Path) -> int:
+    """The port of the web console, recorded the same way; 0 when `headgate up` does not run."""
+    return _ports({"portal": _running(home).get("console_port")}).get("portal", 0)
+
+
 def rest_address(stubs: Stubs) -> str:
     """Where the REST server of this gateway is, if it is the one of `headgate up` in this folder; else empty."""
     home = Path(HOME)

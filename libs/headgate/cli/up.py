@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 
 from headgate.access.subject import SERVICES
 from headgate.artifacts.keys import create_keys
+from headgate.cli.console import sign_in_link
 from headgate.cli.exit_codes import Exit
 from headgate.cli.free_ports import HOST, free_ports, is_free
 from headgate.cli.own_certificates import OwnCertificates
@@ -30,6 +31,9 @@ from headgate.runtime.rpc import tls_version
 from headgate.runtime.settings import TRUE
 from headgate.shared_files import replace_file, try_lock
 
+OFFSETS = {service: number for number, service in enumerate((*SERVICES[:-1], "rest", "edge", SERVICES[-1], "console"))}
+"""What each port adds to that of the registry. The portal came last, and no port of the others has moved."""
+NAMED = {"rest": "REST of the gateway", "edge": "devices of the gateway", "console": "the console"}
 METRICS_OFFSET = 10
 """A service's HTTP port (/metrics, /livez, /readyz) is its gRPC port plus this."""
 READY_SECONDS = 120.0
@@ -56,6 +60,8 @@ class Layout:
     """The port of the gateway's REST server."""
     edge_port: int = 0
     """The port of the gateway's server for devices."""
+    console_port: int = 0
+    """The port of the portal's web console."""
     certificates: OwnCertificates | None = None
     """Those of the services; without them they speak no TLS unless the settings of this process name some."""
     token: OwnToken | None = None
@@ -85,10 +91,21 @@ class Layout:
         if service == "gateway":
             environ["HEADGATE_REST_PORT"] = str(self.rest_port)
             environ["HEADGATE_EDGE_PORT"] = str(self.edge_port)
+        if service == "portal":
+            environ |= self._of_portal()
         if service == "registry":
             # The registry shares this machine with the other services, and it serves more calls on one core.
             environ["HEADGATE_ONE_CORE"] = os.environ.get("HEADGATE_ONE_CORE") or "true"
         return environ
+
+    def _of_portal(self) -> dict[str, str]:
+        """Where it serves people, and whom it calls with what they may do."""
+        called = {
+            f"HEADGATE_{name.upper()}": f"{HOST}:{self.ports[name]}" for name in ("registry", "trainer", "deployer")
+        }
+        if self.certificates is not None:
+            called["HEADGATE_TLS_CA"] = str(self.certificates.caller.ca)
+        return {**called, "HEADGATE_CONSOLE_PORT": str(self.console_port)}
 
     def program(self, service: str) -> Program:
         command = (sys.executable, "-m", f"services.{service}")
@@ -169,25 +186,24 @@ def _lock_folder(home: Path) -> Iterator[None]:
         yield
 
 
-def _ports(base_port: int) -> tuple[dict[str, int], dict[str, int], int, int]:
-    """The gRPC and the HTTP ports of the services, the REST port, and the port for devices.
+def _ports(base_port: int) -> tuple[dict[str, int], dict[str, int], int, int, int]:
+    """The gRPC and the HTTP ports of the services, those of REST, of devices and of the console.
 
     With base port 0 they are free ones.
     """
-    bases = [base_port, base_port + METRICS_OFFSET]
     if base_port:
-        ports, metrics_ports = ({service: base + n for n, service in enumerate(SERVICES)} for base in bases)
-        for service in SERVICES:
-            _wait_free(service, ports[service])
-            _wait_free(f"the metrics of {service}", metrics_ports[service])
-        rest_port, edge_port = (base_port + len(SERVICES) + n for n in range(2))
-        _wait_free("REST of the gateway", rest_port)
-        _wait_free("devices of the gateway", edge_port)
-        return ports, metrics_ports, rest_port, edge_port
-    numbers = free_ports(2 * len(SERVICES) + 2)
-    rest_port, edge_port = numbers.pop(), numbers.pop()
-    metrics_ports = dict(zip(SERVICES, numbers[len(SERVICES) :], strict=True))
-    return dict(zip(SERVICES, numbers, strict=False)), metrics_ports, rest_port, edge_port
+        numbers = {name: base_port + offset for name, offset in OFFSETS.items()}
+        metrics_ports = {service: numbers[service] + METRICS_OFFSET for service in SERVICES}
+        for name, port in numbers.items():
+            _wait_free(NAMED.get(name, name), port)
+        for service, port in metrics_ports.items():
+            _wait_free(f"the metrics of {service}", port)
+    else:
+        free = free_ports(len(OFFSETS) + len(SERVICES))
+        numbers = dict(zip(OFFSETS, free, strict=False))
+        metrics_ports = dict(zip(SERVICES, free[len(OFFSETS) :], strict=True))
+    ports = {service: numbers[service] for service in SERVICES}
+    return ports, metrics_ports, numbers["rest"], numbers["edge"], numbers["console"]
 
 
 def _wait_free(service: str, port: int) -> None:
@@ -214,6 +230,7 @@ def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]
         "metrics_ports": dict(layout.metrics_ports),
         "rest_port": layout.rest_port,
         "edge_port": layout.edge_port,
+        "console_port": layout.console_port,
         "pid": os.getpid(),
     }
     if layout.certificates is not None:
@@ -259,16 +276,25 @@ def _report_ready(pids: Mapping[str, int], layout: Layout, ready: dict[str, int]
 
 
 def _report_all_ready(layout: Layout, tls: ClientTls | None) -> None:
-    """Says how programs call, and when the token of this folder does not hold."""
-    rest = f"{HOST}:{layout.rest_port}/v2"
+    """Says how people and programs get in, and when the token of this folder does not hold."""
+    rest, console = f"{HOST}:{layout.rest_port}/v2", f"{HOST}:{layout.console_port}"
     if layout.token is None or tls is None:
         report(f"without TLS and tokens, everybody on this machine may do everything: curl http://{rest}")
+        report(f"the console: http://{console}/")
     else:
         options = shlex.quote(str(layout.token.curl_file))
         report(f"commands in this folder need no option; other programs call as: curl -K {options} https://{rest}")
-        if problem := layout.token.problem(f"{HOST}:{layout.ports['registry']}", tls):
-            report(problem)
+        problem = layout.token.problem(f"{HOST}:{layout.ports['registry']}", tls)
+        report(problem or f"the console, by a link that signs in once: {_link(layout.token, console, tls)}")
     report("all services are ready; Ctrl-C stops them")
+
+
+def _link(token: OwnToken, console: str, tls: ClientTls) -> str:
+    """The link, or the console's address when it makes none."""
+    try:
+        return sign_in_link(console, token.secret(), tls)
+    except CommandFailed:  # the services run all the same
+        return f"https://{console}/ (`headgate console` prints the link)"
 
 
 def _received(signals: "SimpleQueue[int]", timeout_seconds: float = TICK_SECONDS) -> bool:

@@ -11,7 +11,8 @@ MAX_SERIES = 2_000
 """The most series that one service exposes, for any number of models."""
 
 REGISTRY, TRAINER, EVALUATOR, DEPLOYER, GATEWAY = "registry", "trainer", "evaluator", "deployer", "gateway"
-EVERY = (REGISTRY, TRAINER, EVALUATOR, DEPLOYER, GATEWAY)
+PORTAL = "portal"
+EVERY = (REGISTRY, TRAINER, EVALUATOR, DEPLOYER, GATEWAY, PORTAL)
 WORKERS = (TRAINER, EVALUATOR, DEPLOYER)
 
 Kind = Literal["counter", "gauge", "histogram"]

@@ -1,0 +1,88 @@
+"""Puts the portal together; the only place that does."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import grpc
+
+from headgate.lifecycle.authentication_setting import administrators_of, call_check
+from headgate.lifecycle.folded_access import FoldedAccess
+from headgate.runtime.deadline import Deadline
+from headgate.runtime.observability.metric import PORTAL
+from headgate.worker.parts import WorkerParts
+from services.portal.guard import Bounds
+from services.portal.http_server import HttpServer
+from services.portal.live import Live
+from services.portal.live_routes import live_routes
+from services.portal.pages import PAGES
+from services.portal.sessions import NAME_BYTES, Once, Sessions
+from services.portal.settings import Settings
+from services.portal.sign_in import SignIn
+from services.portal.site import Site, application
+from services.portal.viewer import Viewers
+from services.portal.world import World
+
+SHARE_OF_PAGES = 0.4
+"""Of the grace, for requests in progress. Pages that follow the state end at once, and ask again elsewhere."""
+SHARE_OF_CALLS = 0.2
+
+
+class Portal:
+    """The running service: its fold, the console's HTTP port, and a gRPC port that answers health alone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._parts = parts = WorkerParts(PORTAL, settings)
+        self.name, self.grace_seconds = parts.name, parts.grace_seconds
+        self._server = parts.serve(_nothing, [])
+        known = FoldedAccess(parts.fold, administrators_of(settings))
+        sessions = Sessions(time.monotonic, _new_name)
+        viewers = Viewers(call_check(settings, parts, known), sessions, parts.tls is not None)
+        self._live = Live()
+        site = Site(viewers, self._world)
+        routes = [*live_routes(site, self._live, PAGES), *SignIn(viewers, Once(time.monotonic), _new_name).routes()]
+        self.application = application(site, PAGES, routes, Bounds(_hosts(settings)))
+        self.http = HttpServer(self.application, settings.host, settings.console_port, parts.tls)
+
+    def start(self) -> int:
+        """Opens the port, folds the log and then shows pages. Returns the gRPC port."""
+        port = self._parts.open()
+        self._parts.fold.on_accepted(lambda _record, _fact: self._live.touch())
+        self.http.start()
+        self._parts.ready(self.http)
+        return port
+
+    def stop(self, grace_seconds: float) -> None:
+        """Ends the pages that follow the state, answers the requests in progress, and leaves the log."""
+        deadline = Deadline(grace_seconds)
+        self._parts.drain()
+        self._live.close()
+        self.http.stop(deadline.left(SHARE_OF_PAGES))
+        self._server.stop(deadline.left(SHARE_OF_CALLS))
+        self._parts.close(deadline)
+
+    @contextmanager
+    def _world(self) -> Iterator[World]:
+        fold = self._parts.fold
+        with fold.lock:
+            yield World(fold, self._parts.clock.now_ms())
+
+
+def _hosts(settings: Settings) -> tuple[str, ...]:
+    host = urlsplit(settings.console_url).hostname
+    return (host.lower(),) if host else ()
+
+
+def _new_name() -> str:
+    return secrets.token_urlsafe(NAME_BYTES)
+
+
+def _nothing(server: grpc.Server) -> None:
+    """Health and reflection stand by themselves."""
+
+
+def build(settings: Settings) -> Portal:
+    """A portal that has not started yet."""
+    return Portal(settings)

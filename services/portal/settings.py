@@ -1,0 +1,43 @@
+"""What the portal reads from its environment."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from headgate.domain.address import ADDRESS_RULE, is_address, is_loopback
+from headgate.lifecycle.authentication_setting import AuthenticatedSettings
+from headgate.lifecycle.service_parts import replica_name
+from headgate.runtime.settings import CHECK
+
+URL_RULE = "expected https://HOST or https://HOST:PORT without a path; http is for loopback alone"
+
+
+def _require_address(text: str) -> None:
+    if not is_address(text):
+        raise ValueError(ADDRESS_RULE)
+
+
+def _address(default: str) -> Any:
+    return field(default=default, metadata={CHECK: _require_address})
+
+
+def _require_url(text: str) -> None:
+    parts = urlsplit(text)
+    encrypted = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    if not (encrypted and parts.hostname) or parts.path not in ("", "/") or parts.query or "@" in parts.netloc:
+        raise ValueError(URL_RULE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(AuthenticatedSettings):
+    name: str = replica_name("portal-0")
+    console_port: int = 0
+    """The HTTP port of the console; 0 for any free port. The gRPC port answers health alone."""
+    console_url: str = field(default="", metadata={CHECK: _require_url})
+    """The address by which browsers reach the console. Without it they reach it by the loopback alone."""
+    registry: str = _address("127.0.0.1:7400")
+    trainer: str = _address("127.0.0.1:7401")
+    deployer: str = _address("127.0.0.1:7403")
+    tls_ca: Path | None = None
+    """PEM file with the authority of the services that the portal calls. Without it the calls are plain text."""

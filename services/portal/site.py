@@ -1,0 +1,126 @@
+"""The application: the routes of pages, of sign-in, of the files, and the way from a request to a rendered page."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from headgate.domain.printable import printable
+from services.portal.guard import Bounds, Guard
+from services.portal.page import Look, NoSuchPage, Page
+from services.portal.rendering import render, static_files, static_url
+from services.portal.viewer import Viewer, Viewers
+from services.portal.world import World
+
+MAX_SHOWN = 300
+TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+logger = logging.getLogger(__name__)
+
+OpenWorld = Callable[[], AbstractContextManager[World]]
+"""Gives the present state, and holds its lock meanwhile."""
+
+
+class Site:
+    """Renders pages. Each page is made once for its first answer, and again for each viewer who stays on it."""
+
+    def __init__(self, viewers: Viewers, world: OpenWorld) -> None:
+        self.viewers, self._world = viewers, world
+
+    def html(
+        self, page: Page, viewer: Viewer, path: Mapping[str, Any], query: Mapping[str, str], url: str, *, whole: bool
+    ) -> str:
+        """The page as HTML. Raises NoSuchPage."""
+        with self._world() as world:
+            shown = page.model(Look(world, viewer, path, query))
+            values = {"page": shown, "viewer": viewer, "world": world, "url": url, "is_open": self.viewers.is_open}
+            return render(page.template, values, whole=whole)
+
+    def part(self, template: str, shown: Any, viewer: Viewer | None, url: str, *, whole: bool = False) -> str:
+        """What stands in <main>, made of no state."""
+        values = {"page": shown, "viewer": viewer, "world": None, "url": url, "is_open": self.viewers.is_open}
+        return render(template, values, whole=whole)
+
+    def error(self, status: int, problem: str, viewer: Viewer | None = None) -> HTMLResponse:
+        """A page that says what went wrong."""
+        shown = {"status": status, "problem": printable(problem)[:MAX_SHOWN]}
+        return HTMLResponse(self.part("error.html", shown, viewer, "", whole=True), status)
+
+    async def answer(self, page: Page, request: Request) -> Response:
+        """The page for this request, or the way to sign in."""
+        return await run_in_threadpool(self._answer, page, request)
+
+    def _answer(self, page: Page, request: Request) -> Response:
+        viewer = self.viewers.viewer(request)
+        if viewer is None:
+            return to_sign_in(request)
+        try:
+            query = dict(request.query_params)
+            html = self.html(page, viewer, request.path_params, query, own_url(request), whole=True)
+        except NoSuchPage as error:
+            return self.error(404, str(error), viewer)
+        return HTMLResponse(html)
+
+
+def own_url(request: Request) -> str:
+    """The path and the query of a request."""
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def to_sign_in(request: Request) -> Response:
+    """Sends a person to the sign-in, and back afterwards."""
+    return RedirectResponse(f"/sign-in?next={quote(own_url(request), safe='')}", 303)
+
+
+def application(site: Site, pages: Sequence[Page], routes: Sequence[BaseRoute], bounds: Bounds) -> ASGIApp:
+    """The ASGI application. `routes` are those beside the pages."""
+
+    async def failed(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if "text/html" in request.headers.get("accept", ""):
+            return site.error(error.status_code, _problem(error, request))
+        return PlainTextResponse(f"{_problem(error, request)}\n", error.status_code, error.headers)
+
+    async def broken(request: Request, error: Exception) -> Response:
+        logger.error("a page failed", extra={"path": request.url.path}, exc_info=error)
+        return site.error(500, "this page has failed; the log of the portal says why")
+
+    found = Starlette(
+        routes=[*map(_route(site), pages), *routes, Route("/static/{digest}/{name:path}", _static)],
+        exception_handlers={HTTPException: failed, Exception: broken},
+    )
+    return Guard(found, bounds)  # around everything, so that the answer to a failure has its headers too
+
+
+def _route(site: Site) -> Callable[[Page], Route]:
+    def route(page: Page) -> Route:
+        async def answer(request: Request) -> Response:
+            return await site.answer(page, request)
+
+        return Route(page.path, answer, methods=["GET"])
+
+    return route
+
+
+def _problem(error: HTTPException, request: Request) -> str:
+    if error.status_code == 404 and error.detail == "Not Found":
+        return f"there is nothing at {request.url.path}"
+    return error.detail
+
+
+async def _static(request: Request) -> Response:
+    name, digest = request.path_params["name"], request.path_params["digest"]
+    if name not in static_files() or static_url(name) != f"/static/{digest}/{name}":
+        raise HTTPException(404)
+    media_type = TYPES.get("." + name.rpartition(".")[2], "text/plain; charset=utf-8")
+    headers = {"cache-control": "public, max-age=31536000, immutable"}
+    return Response(static_files()[name], headers=headers, media_type=media_type)

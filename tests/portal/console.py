@@ -1,0 +1,91 @@
+"""A console over real folded facts, without ports: stories are decided by the registry's own rules."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from headgate.access.secret import digest_of
+from headgate.lifecycle.folded_access import FoldedAccess
+from headgate.runtime.authentication.authenticator import Authenticator
+from headgate.runtime.observability.metrics import Metrics
+from headgate.runtime.rpc.call_check import CallCheck
+from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
+from services.portal.guard import Bounds
+from services.portal.live import Live
+from services.portal.live_routes import live_routes
+from services.portal.pages import PAGES
+from services.portal.sessions import Once, Sessions
+from services.portal.sign_in import SignIn
+from services.portal.site import Site, application
+from services.portal.viewer import Viewers
+from services.portal.world import World
+from tests.histories.recorder import Recorder, new_recorder
+from tests.portal.asgi import Answer, call
+
+ADMINISTRATOR = "hgt_" + "a" * 43
+"""A token that may do everything."""
+YEAR_MS = 365 * 86_400_000
+
+
+class Console:
+    """The application, and a browser that keeps its cookie."""
+
+    def __init__(self, recorder: Recorder, hosts: tuple[str, ...] = (), asks: bool = True) -> None:
+        self.recorder, self.fold = recorder, recorder._fold
+        names = (f"name-{number}" for number in count())
+        known = FoldedAccess(self.fold)
+        check = CallCheck(Authenticator(known.token, lambda: recorder.now_ms), known, Metrics("portal"))
+        self.sessions = Sessions(time.monotonic, lambda: next(names))
+        self.viewers = Viewers(check if asks else None, self.sessions, is_encrypted=True)
+        self.live = Live()
+        self.site = Site(self.viewers, self._world)
+        self.links: Once[str] = Once(time.monotonic)
+        sign_in = SignIn(self.viewers, self.links, lambda: next(names))
+        routes = [*live_routes(self.site, self.live, PAGES), *sign_in.routes()]
+        self.application = application(self.site, PAGES, routes, Bounds(hosts))
+        self.cookie = ""
+
+    @contextmanager
+    def _world(self) -> Iterator[World]:
+        with self.fold.lock:
+            yield World(self.fold, self.recorder.now_ms)
+
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
+        return self._kept(call(self.application, "GET", url, {"cookie": self.cookie, **(headers or {})}))
+
+    def post(self, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Answer:
+        given = {"cookie": self.cookie, "origin": "https://127.0.0.1:7408", **(headers or {})}
+        return self._kept(call(self.application, "POST", url, given, form=form))
+
+    def sign_in(self, token: str = ADMINISTRATOR) -> "Console":
+        assert self.post("/sign-in", {"token": token, "next": "/"}).status == 303
+        return self
+
+    def give(self, token: str, role: facts.Role.ValueType, models: str = "*", name: str = "") -> None:
+        """Makes a token."""
+        create = commands.CreateToken(
+            token=name or f"t{digest_of(token)[:8]}",
+            sha256=digest_of(token),
+            role=role,
+            models=models,
+            environments="*",
+            expire_time_ms=self.recorder.now_ms + YEAR_MS,
+        )
+        self.recorder.send("access/default", create)
+
+    def _kept(self, answer: Answer) -> Answer:
+        if "set-cookie" in answer.headers:
+            self.cookie = answer.headers["set-cookie"].partition(";")[0]
+        return answer
+
+
+@contextmanager
+def console(folder: Path, hosts: tuple[str, ...] = (), asks: bool = True) -> Iterator[Console]:
+    """A console over a log that has the token of an administrator."""
+    with new_recorder(folder) as (recorder, _):
+        found = Console(recorder, hosts, asks)
+        found.give(ADMINISTRATOR, facts.ROLE_ADMINISTRATOR, name="root")
+        yield found

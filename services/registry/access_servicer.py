@@ -9,15 +9,16 @@ from headgate.access.folded import TARGET_RULE, explain, grants_of, subject_name
 from headgate.access.grants import ALL, Target
 from headgate.access.roles import Action
 from headgate.domain.access import grant_name
-from headgate.domain.names import ACCESS_STREAM, is_model_name, model_stream
-from headgate.domain.state import AccessState, ModelState
+from headgate.domain.names import ACCESS_STREAM, is_model_name
+from headgate.domain.state import AccessState
+from headgate.lifecycle.moment import AtTime
 from headgate.runtime.rpc.access_check import covered_in
 from headgate.runtime.rpc.names import bad_field
 from headgate.v1 import access_service_pb2 as access_service
 from headgate.v1 import access_service_pb2_grpc as access_service_grpc
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
-from services.registry.history import History
+from services.registry.as_of import AsOfReads, is_past, refused
 from services.registry.requests import Requests, Resource, copy_of, not_found
 
 ACTION_RULE = "one of " + ", ".join(action.value for action in Action)
@@ -27,11 +28,11 @@ class AccessServicer(access_service_grpc.AccessServiceServicer):
     """Turns every change into a command on the access stream. `administrators` are those whom the settings name."""
 
     def __init__(
-        self, requests: Requests, history: History, now_ms: Callable[[], int], administrators: Sequence[str] = ()
+        self, requests: Requests, as_of: AsOfReads, now_ms: Callable[[], int], administrators: Sequence[str] = ()
     ) -> None:
         self._requests = requests
         self._administrators = administrators
-        self._history = history
+        self._as_of = as_of
         self._now_ms = now_ms
 
     def GrantRole(self, request: access_service.GrantRoleRequest, context: grpc.ServicerContext) -> resources.Grant:
@@ -53,8 +54,7 @@ class AccessServicer(access_service_grpc.AccessServiceServicer):
     def ListGrants(
         self, request: access_service.ListGrantsRequest, context: grpc.ServicerContext
     ) -> access_service.ListGrantsResponse:
-        with self._requests.fold.lock:
-            access = self._requests.fold.access.access
+        access = self._access(request)
         wanted = (each for each in access.grants if request.subject in ("", each.subject))
         covers = covered_in(context)
         found = [each for each in wanted if covers(each.models, each.environments)]
@@ -82,8 +82,7 @@ class AccessServicer(access_service_grpc.AccessServiceServicer):
     def ListTokens(
         self, request: access_service.ListTokensRequest, context: grpc.ServicerContext
     ) -> access_service.ListTokensResponse:
-        with self._requests.fold.lock:
-            access = self._requests.fold.access.access
+        access = self._access(request)
         covers = covered_in(context)
         found = [_without_digest(each) for each in access.tokens if covers(each.models, each.environments)]
         return access_service.ListTokensResponse(tokens=found, etag=access.etag)
@@ -107,6 +106,14 @@ class AccessServicer(access_service_grpc.AccessServiceServicer):
             explanation=found.sentence,
         )
 
+    def _access(self, request: Any) -> resources.Access:
+        """Grants and tokens now, or at the moment of the request."""
+        if is_past(request):
+            with refused():
+                return self._as_of.then(request.as_of, ACCESS_STREAM).access.access
+        with self._requests.fold.lock:
+            return self._requests.fold.access.access
+
     def _at(self, target: Target, at_ms: int) -> tuple[AccessState, Target]:
         """Grants and tokens at a time, or now for 0, and the target with the labels that its model had."""
         if not at_ms:
@@ -115,11 +122,10 @@ class AccessServicer(access_service_grpc.AccessServiceServicer):
                 copied = AccessState(state.name, state.sequence, dict(state.grants), dict(state.tokens))
                 model = self._requests.fold.models.get(target.model)
                 return copied, target._replace(labels=dict(model.model.labels) if model else {})
-        then = self._history.state_at(ACCESS_STREAM, at_ms)
-        of_model = self._history.state_at(model_stream(target.model), at_ms) if is_model_name(target.model) else None
-        labels = dict(of_model.state.model.labels) if of_model and isinstance(of_model.state, ModelState) else {}
-        access = then.state if then and isinstance(then.state, AccessState) else AccessState("default")
-        return access, target._replace(labels=labels)
+        with refused():
+            then = self._as_of.past.at(AtTime(at_ms))
+            of_model = then.model(target.model) if is_model_name(target.model) else None
+            return then.access, target._replace(labels=dict(of_model.model.labels) if of_model else {})
 
 
 def _terms(request: access_service.GrantRoleRequest | access_service.CreateTokenRequest) -> dict[str, Any]:

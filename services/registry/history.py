@@ -6,12 +6,9 @@ from contextlib import suppress
 
 import grpc
 
-from headgate.domain.fact import fact_of
 from headgate.domain.names import split_stream
-from headgate.domain.state import IllegalFact
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.lifecycle.records import Found, Place, records_at
-from headgate.lifecycle.stream import Stream, new_stream
 from headgate.log.envelope import digest
 from headgate.log.port import PARTITIONS, EventLog, LogError, Record
 from headgate.runtime.errors import RpcRefused
@@ -65,8 +62,10 @@ class History:
         self._fold = fold
         self._watches = watches
 
-    def page(self, request: registry_service.ListHistoryRequest) -> registry_service.ListHistoryResponse:
-        """One page of a stream's records, after a sequence. Raises RpcRefused."""
+    def page(
+        self, request: registry_service.ListHistoryRequest, last: int | None = None
+    ) -> registry_service.ListHistoryResponse:
+        """One page of a stream's records, after a sequence, up to the sequence `last`. Raises RpcRefused."""
         with self._fold.lock:
             if not request.stream:
                 raise bad_field("stream", "", STREAM_FORM)
@@ -75,28 +74,14 @@ class History:
                 raise _no_stream(request.stream)
             start = max(request.after_sequence, 0)
             size = page_rows(request.page_size)
-            places = [(stream.partition, offset) for offset in stream.offsets[start : start + size]]
-            more = start + size < stream.sequence
+            head = stream.sequence if last is None else last
+            places = [(stream.partition, offset) for offset in stream.offsets[start : min(start + size, head)]]
+            more = start + size < head
         records = list(within_page_bytes(self._records(places)))
         more = more or len(records) < len(places)
         return registry_service.ListHistoryResponse(
             records=records, next_after_sequence=start + len(records) if more else 0
         )
-
-    def state_at(self, name: str, at_ms: int) -> Stream | None:
-        """The stream as it was at that time, folded from its records; None when there was none. Raises RpcRefused."""
-        with self._fold.lock:
-            stream = self._fold.streams.get(name)
-            places = [] if stream is None else [(stream.partition, offset) for offset in stream.offsets]
-        then = new_stream(name)
-        for found in self._records(places):
-            fact = fact_of(found.record)
-            if then is None or found.record.occurred_at_ms > at_ms:
-                break
-            if fact is not None:
-                with suppress(IllegalFact):  # the last record of a stream that has stopped
-                    then.evolve(fact, found.record)
-        return then
 
     def watch(
         self, request: registry_service.WatchHistoryRequest, context: grpc.ServicerContext

@@ -52,7 +52,7 @@ class RedisParts:
             self.view.start()
 
     def count_read(self, source: str) -> None:
-        """Counts a list that was answered by `source`: the view or the fold."""
+        """Counts a list that was answered by `source`: the view, the fold or the past."""
         self._reads.labels(source).inc()
 
     def close(self, grace_seconds: float) -> None:

@@ -7,6 +7,8 @@ import grpc
 
 from headgate.domain.names import environment_stream, model_stream, release_name
 from headgate.domain.release import is_active
+from headgate.domain.state import ModelState
+from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.access_check import visibility_in
 from headgate.runtime.rpc.names import bad_field, checked_name, environment_in, model_in, release_in
 from headgate.v1 import commands_pb2 as commands
@@ -15,6 +17,7 @@ from headgate.v1 import release_service_pb2 as release_service
 from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
+from services.registry.as_of import AsOfReads, is_past, refused
 from services.registry.release_times import ReleaseTimes
 from services.registry.requests import Requests, copy_of, no_facts, not_found
 from services.registry.search import Search
@@ -24,9 +27,12 @@ from services.registry.watches import WAIT_SECONDS, Watches
 class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     """Turns every change into a command. The deployer steers the releases, not this class."""
 
-    def __init__(self, requests: Requests, search: Search, watches: Watches, times: ReleaseTimes) -> None:
+    def __init__(
+        self, requests: Requests, search: Search, as_of: AsOfReads, watches: Watches, times: ReleaseTimes
+    ) -> None:
         self._times = times
         self._requests = requests
+        self._as_of = as_of
         self._search = search
         self._watches = watches
 
@@ -48,7 +54,12 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     def GetRelease(
         self, request: release_service.GetReleaseRequest, context: grpc.ServicerContext
     ) -> resources.Release:
-        return self._release(*release_in(request.name))
+        model, number = release_in(request.name)
+        if is_past(request):
+            state = self._as_of.model(request.as_of, model)
+            then = self._as_of.then(request.as_of, model_stream(model))
+            return _release_in(state, number, self._as_of.not_found(request.name, then, "", "name"))
+        return self._release(model, number)
 
     def ListReleases(
         self, request: release_service.ListReleasesRequest, context: grpc.ServicerContext
@@ -116,11 +127,18 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
     def GetEnvironment(
         self, request: release_service.GetEnvironmentRequest, context: grpc.ServicerContext
     ) -> resources.Environment:
-        return self._environment(environment_in(request.name))
+        environment = environment_in(request.name)
+        if is_past(request):
+            return self._as_of.environment(request.as_of, environment_stream(environment)).environment
+        return self._environment(environment)
 
     def ListEnvironments(
         self, request: release_service.ListEnvironmentsRequest, context: grpc.ServicerContext
     ) -> release_service.ListEnvironmentsResponse:
+        if is_past(request):
+            with refused():
+                past = [state.environment for state in self._as_of.then(request.as_of).environments()]
+                return release_service.ListEnvironmentsResponse(environments=past)
         with self._requests.fold.lock:
             states = self._requests.fold.environments
             return release_service.ListEnvironmentsResponse(
@@ -163,13 +181,7 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
 
     def _release(self, model: str, number: int) -> resources.Release:
         with self._requests.fold.lock:
-            state = self._requests.model(model)
-            release = state.releases.get(number)
-            if release is None:
-                raise not_found(release_name(model, number), "name")
-            copied = copy_of(release)
-            copied.etag = state.model.etag
-            return copied
+            return _release_in(self._requests.model(model), number, not_found(release_name(model, number), "name"))
 
     def _environment(self, name: str) -> resources.Environment:
         with self._requests.fold.lock:
@@ -177,6 +189,16 @@ class ReleaseServicer(release_service_grpc.ReleaseServiceServicer):
             if state is None:
                 raise no_facts(name, "name")
             return copy_of(state.environment)
+
+
+def _release_in(state: ModelState, number: int, missing: RpcRefused) -> resources.Release:
+    """A copy of a release, with the etag of its model. Raises `missing` when there is none."""
+    release = state.releases.get(number)
+    if release is None:
+        raise missing
+    copied = copy_of(release)
+    copied.etag = state.model.etag
+    return copied
 
 
 def _without_etag(release: resources.Release) -> bytes:

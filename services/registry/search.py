@@ -1,7 +1,8 @@
 """Answers lists and searches.
 
-What belongs to one model comes from the fold, and so does all that a caller gets who may not see every model. What
-belongs to all models comes from the view if it is as new as the fold, otherwise from the fold.
+What is of a moment in the past is folded from the log. What belongs to one model comes from the fold, and so does all
+that a caller gets who may not see every model. What belongs to all models comes from the view if it is as new as the
+fold, otherwise from the fold.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import grpc
 
 from headgate.access.visibility import Visibility
+from headgate.domain.names import model_stream
 from headgate.domain.refusal import INVALID
 from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.names import model_in
@@ -21,6 +23,7 @@ from headgate.view.filter import BadQuery
 from headgate.view.folded import Answer
 from headgate.view.indexed import IndexedFold
 from headgate.view.query import ANY_MODEL, Query, new_query, page_token
+from services.registry.as_of import AsOfReads, is_past
 from services.registry.requests import Requests, copy_of, within_page_bytes
 
 
@@ -45,37 +48,32 @@ class Search:
     """Answers all requests for lists. `view` is None without Redis. `count` gets the source of each answer."""
 
     def __init__(
-        self, requests: Requests, indexed: IndexedFold, view: View | None, count: Callable[[str], None]
+        self,
+        requests: Requests,
+        indexed: IndexedFold,
+        as_of: AsOfReads,
+        view: View | None,
+        count: Callable[[str], None],
     ) -> None:
         self._requests = requests
+        self._as_of = as_of
         self._indexed = indexed
         self._view = view
         self._count = count
 
     def models(self, request: registry_service.ListModelsRequest, visibility: Visibility) -> Page:
         """Visible models, by filter and order. Raises RpcRefused."""
-        return self._find(
-            query_of(
-                Kind.MODEL,
-                filter_text=request.filter,
-                order_by=request.order_by,
-                page_size=request.page_size,
-                page_token=request.page_token,
-            ),
-            visibility,
-        )
+        query = query_of(Kind.MODEL, **_asked(request))
+        if is_past(request):
+            return self._past(query, visibility, request.as_of)
+        return self._find(query, visibility)
 
     def in_parent(self, kind: Kind, request: Any, visibility: Visibility) -> Page:
         """Versions or releases of one model, or of all visible ones, by filter and order. Raises RpcRefused."""
-        query = self.scoped(
-            kind,
-            request.parent,
-            filter_text=request.filter,
-            order_by=request.order_by,
-            page_size=request.page_size,
-            page_token=request.page_token,
-        )
-        return self._find(query, visibility)
+        if is_past(request):
+            query = query_of(kind, model=model_in(request.parent, "parent", ANY_MODEL), **_asked(request))
+            return self._past(query, visibility, request.as_of)
+        return self._find(self.scoped(kind, request.parent, **_asked(request)), visibility)
 
     def scoped(self, kind: Kind, parent: str, **query: Any) -> Query:
         """The query for models/{model}, which must exist, or for models/-, which is all models. Raises RpcRefused."""
@@ -84,6 +82,15 @@ class Search:
             with self._requests.fold.lock:
                 self._requests.model(model, "parent")
         return query_of(kind, model=model, **query)
+
+    def _past(self, query: Query, visibility: Visibility, as_of: resources.AsOf) -> Page:
+        """A page as of a moment. It has positions when the moment was given by them."""
+        self._count("past")
+        if query.model:
+            self._as_of.model(as_of, query.model, "parent")
+        then = self._as_of.then(as_of, model_stream(query.model) if query.model else "")
+        answer = _within_page_bytes(query, self._as_of.find(query, visibility, then))
+        return _page(query, answer, resources.READ_SOURCE_FOLD, as_of.read.positions)
 
     def _find(self, query: Query, visibility: Visibility) -> Page:
         fold = self._requests.fold
@@ -99,6 +106,17 @@ class Search:
             answer = _within_page_bytes(query, self._indexed.find(query, visibility))
             copied = Answer([copy_of(resource) for resource in answer.resources], answer.next)
             return _page(query, copied, resources.READ_SOURCE_FOLD, fold.accepted)
+
+
+def _asked(request: Any) -> dict[str, Any]:
+    """What a request for a list says of its page."""
+    return {
+        "filter_text": request.filter,
+        "order_by": request.order_by,
+        "page_size": request.page_size,
+        "page_token": request.page_token,
+        "moment": request.as_of.SerializeToString(deterministic=True),
+    }
 
 
 def query_of(kind: Kind, **query: Any) -> Query:

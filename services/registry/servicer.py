@@ -6,7 +6,9 @@ from typing import Any
 import grpc
 
 from headgate.domain.names import model_stream, split_alias, version_name
+from headgate.domain.state import ModelState
 from headgate.lifecycle.digest import fold_digest
+from headgate.runtime.errors import RpcRefused
 from headgate.runtime.rpc.access_check import readable_in, visibility_in
 from headgate.runtime.rpc.names import checked_model, model_in, version_in
 from headgate.v1 import commands_pb2 as commands
@@ -14,6 +16,8 @@ from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
+from services.registry.as_of import AsOfReads, is_past, refused
+from services.registry.explained import Explanations
 from services.registry.history import History, history_positions
 from services.registry.requests import Requests, copy_of, not_found
 from services.registry.search import Search, query_of
@@ -24,9 +28,17 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     """Models, versions, aliases, tags and their history."""
 
     def __init__(
-        self, requests: Requests, history: History, search: Search, watches: Watches, log_time_ms: Callable[[], int]
+        self,
+        requests: Requests,
+        history: History,
+        search: Search,
+        as_of: AsOfReads,
+        watches: Watches,
+        log_time_ms: Callable[[], int],
     ) -> None:
         self._requests = requests
+        self._as_of = as_of
+        self._explanations = Explanations(as_of)
         self._history = history
         self._search = search
         self._watches = watches
@@ -43,7 +55,10 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         return self._model(request.model)
 
     def GetModel(self, request: registry_service.GetModelRequest, context: grpc.ServicerContext) -> resources.Model:
-        return self._model(model_in(request.name))
+        model = model_in(request.name)
+        if is_past(request):
+            return self._as_of.model(request.as_of, model).model
+        return self._model(model)
 
     def ListModels(
         self, request: registry_service.ListModelsRequest, context: grpc.ServicerContext
@@ -91,14 +106,19 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def GetVersion(
         self, request: registry_service.GetVersionRequest, context: grpc.ServicerContext
     ) -> resources.Version:
-        alias = split_alias(request.name)
-        if alias is None:
-            return self._version(*version_in(request.name))
+        model, alias = split_alias(request.name) or ("", "")
+        number = 0
+        if not alias:
+            model, number = version_in(request.name)
+        if is_past(request):
+            state = self._as_of.model(request.as_of, model)
+            missing = self._as_of.not_found(
+                request.name, self._as_of.then(request.as_of, model_stream(model)), "", "name"
+            )
+            return _version_in(state, number or state.model.aliases.get(alias, 0), missing)
         with self._requests.fold.lock:
-            number = self._requests.model(alias[0]).model.aliases.get(alias[1], 0)
-        if not number:
-            raise not_found(request.name, "name")
-        return self._version(alias[0], number)
+            state = self._requests.model(model)
+            return _version_in(state, number or state.model.aliases.get(alias, 0), not_found(request.name, "name"))
 
     def ListVersions(
         self, request: registry_service.ListVersionsRequest, context: grpc.ServicerContext
@@ -179,7 +199,8 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def ListHistory(
         self, request: registry_service.ListHistoryRequest, context: grpc.ServicerContext
     ) -> registry_service.ListHistoryResponse:
-        return self._history.page(request)
+        last = self._as_of.head(request.as_of, request.stream) if is_past(request) else None
+        return self._history.page(request, last)
 
     def WatchHistory(
         self, request: registry_service.WatchHistoryRequest, context: grpc.ServicerContext
@@ -189,8 +210,16 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def GetFoldDigest(
         self, request: registry_service.GetFoldDigestRequest, context: grpc.ServicerContext
     ) -> registry_service.FoldDigest:
+        if is_past(request):
+            with refused():
+                return self._as_of.then(request.as_of).digest()
         with self._requests.fold.lock:
             return fold_digest(self._requests.fold)
+
+    def Explain(
+        self, request: registry_service.ExplainRequest, context: grpc.ServicerContext
+    ) -> registry_service.Explanation:
+        return self._explanations.of(request)
 
     def GetLogTime(
         self, request: registry_service.GetLogTimeRequest, context: grpc.ServicerContext
@@ -212,9 +241,14 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
     def _version(self, model: str, number: int) -> resources.Version:
         with self._requests.fold.lock:
             state = self._requests.model(model)
-            version = state.versions.get(number)
-            if version is None:
-                raise not_found(version_name(model, number), "name")
-            copied = copy_of(version)
-            copied.etag = state.model.etag
-            return copied
+            return _version_in(state, number, not_found(version_name(model, number), "name"))
+
+
+def _version_in(state: ModelState, number: int, missing: RpcRefused) -> resources.Version:
+    """A copy of a version, with the etag of its model. Raises `missing` when there is none."""
+    version = state.versions.get(number)
+    if version is None:
+        raise missing
+    copied = copy_of(version)
+    copied.etag = state.model.etag
+    return copied

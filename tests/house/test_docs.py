@@ -19,6 +19,7 @@ CLI = "tests/cli/test_cli.py"
 FRAUD = "tests/journeys/test_fraud.py"
 HISTORIES = "tests/histories/test_histories.py"
 LETTERS = "tests/cli/test_dead_letters.py"
+PAST = "tests/registry/test_as_of_commands.py"
 PEOPLE = "tests/cli/test_people.py"
 RELEASES = "tests/cli/test_release_verbs.py"
 TOPICS = "tests/cli/test_topics.py"
@@ -105,6 +106,14 @@ RUN_BY: dict[str, str] = {
     "headgate release undo --reason": RELEASES,
     "headgate release watch": RELEASES,
     "headgate replay": FRAUD,
+    "headgate replay --at": PAST,
+    "headgate explain": PAST,
+    "headgate explain --environment": PAST,
+    "headgate explain --release": PAST,
+    "headgate log export": PAST,
+    "headgate model list --at": PAST,
+    "headgate release list --at": PAST,
+    "headgate version get --at": PAST,
     "headgate topics acls": TOPICS,
     "headgate topics acls --apply": TOPICS,
     "headgate topics acls --form": TOPICS,
@@ -151,6 +160,7 @@ RUN_ELSEWHERE: dict[str, tuple[str, str]] = {
     "make test": (".ci/run", "make test"),
     "make up": ("tests/deploy/test_compose.py", '["make", "--no-print-directory", target]'),
     "export HEADGATE_LOG=kafka://broker-1:9092,broker-2:9092,broker-3:9092": (TOPICS, "kafka://"),
+    "export HEADGATE_LOG=file:facts.jsonl": (PAST, "file:facts.jsonl"),
     "export HEADGATE_LOG=kafka://127.0.0.1:9094": ("scripts/compose.sh", "HEADGATE_LOG=kafka://127.0.0.1:9094"),
     'export PATH="$PWD/.venv/bin:$PATH"': (FIRST_STEPS, "run_as_written"),
     "cp -r examples/fraud ~/fraud": (FIRST_STEPS, "run_as_written"),

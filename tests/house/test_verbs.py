@@ -38,6 +38,7 @@ COMMAND_OF: dict[str, str] = {
     "DeleteAlias": "alias delete",
     "DenyVersion": "version deny",
     "Evaluate": "version evaluate",
+    "Explain": "explain",
     "ExplainAccess": "access explain",
     "FetchBlob": "version import",
     "GetBlob": "version import",

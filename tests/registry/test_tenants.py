@@ -27,6 +27,7 @@ from headgate.v1 import access_service_pb2 as access_service
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import release_service_pb2 as release_service
+from headgate.v1 import resources_pb2 as resources
 from services.registry import app as registry
 from services.registry.settings import Settings
 from services.registry.watches import MAX_WATCHES_OF_ONE
@@ -211,6 +212,23 @@ def test_a_tenant_denies_nobody_and_takes_no_deny_back(tenants: Tenants):
     with pytest.raises(grpc.RpcError, match="PERMISSION_DENIED"):
         tenants.ben.access.RevokeRole(revoke)
     tenants.root.access.RevokeRole(revoke)
+
+
+def test_a_tenant_sees_the_past_of_its_own_models_alone(tenants: Tenants):
+    now_ms = tenants.root.registry.GetLogTime(registry_service.GetLogTimeRequest()).time_ms
+    as_of = resources.AsOf(time_ms=now_ms)
+    everything, seen = (
+        {model.name for model in stubs.registry.ListModels(registry_service.ListModelsRequest(as_of=as_of)).models}
+        for stubs in (tenants.root, tenants.ben)
+    )
+    assert f"models/{SECRET}" in everything
+    assert seen == {name for name in everything if name.startswith("models/b.")}
+    found = tenants.ben.registry.ListVersions(registry_service.ListVersionsRequest(parent="models/-", as_of=as_of))
+    assert found.versions
+    assert all(version.name.startswith("models/b.") for version in found.versions)
+    for about in (SECRET, NOTHING):
+        with pytest.raises(grpc.RpcError, match="PERMISSION_DENIED"):
+            tenants.ben.registry.GetModel(registry_service.GetModelRequest(name=f"models/{about}", as_of=as_of))
 
 
 WATCHES: dict[str, Callable[[Stubs], Any]] = {

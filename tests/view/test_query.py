@@ -28,7 +28,7 @@ def test_a_token_continues_after_its_key(value: float, id_: str) -> None:
 )
 def test_a_token_is_valid_only_for_its_filter_order_and_parent(other: dict[str, str]) -> None:
     query = new_query(Kind.VERSION, filter_text="version > 2")
-    with pytest.raises(BadQuery, match="belongs to another parent, filter or order") as caught:
+    with pytest.raises(BadQuery, match="belongs to another parent, filter, order or moment") as caught:
         new_query(Kind.VERSION, **other, page_token=page_token(query, Key(1.0, "fraud/0000000001")))
     assert caught.value.field == "page_token"
 

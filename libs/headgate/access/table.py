@@ -128,6 +128,7 @@ TABLE: Mapping[str, Row] = {
             "LiftQuarantine": (_VERSION, OPERATE, Scope.MODEL, "name"),
             "ListHistory": (Resource.HISTORY, READ, Scope.STREAM, "stream"),
             "WatchHistory": (Resource.HISTORY, READ, Scope.STREAMS, "stream"),
+            "Explain": (Resource.HISTORY, READ, Scope.MODEL, "name"),
             "GetFoldDigest": (Resource.HISTORY, READ, Scope.EVERYWHERE),
             "GetLogTime": (_SERVER, READ, Scope.ANYWHERE),
         },

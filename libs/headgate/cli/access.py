@@ -10,10 +10,10 @@ from headgate.access.grants import project_bound
 from headgate.access.roles import Action
 from headgate.cli import columns
 from headgate.cli.models import Reason
+from headgate.cli.moments import At, past_ms
 from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, Wide, as_dict, show_data, show_list, show_one, show_sentence
 from headgate.cli.session import CommandFailed, full_name, session, usage
-from headgate.cli.times import time_ms
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.domain.names import NAME_RULE, is_name
 from headgate.v1 import access_service_pb2 as access_service
@@ -106,6 +106,7 @@ def revoke_role(
 def list_grants(
     context: typer.Context,
     subject: Annotated[str, typer.Option(help="Only the grants to this subject.")] = "",
+    at: At = "",
     output: Output = Format.TABLE,
     wide: Wide = False,
 ) -> None:
@@ -130,7 +131,9 @@ def explain_access(
     groups: Annotated[
         list[str] | None, typer.Option("--group", help="A group of the subject. May come several times.")
     ] = None,
-    at: Annotated[str, typer.Option("--at", help="What held then: 2026-03-03T12:00:00Z. Without it, now.")] = "",
+    at: Annotated[
+        str, typer.Option("--at", help="What held then: 2026-03-03T14:05, or 2h (ago). Without it, now.")
+    ] = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Say why a subject may do something or not. The exit code is 0 when it may."""
@@ -141,7 +144,7 @@ def explain_access(
         groups=groups or [],
         action=action.value,
         resource=resource if is_full else full_name("models", resource),
-        at_ms=time_ms("--at", at, stubs.log_time.now_ms) if at else 0,
+        at_ms=past_ms(at, stubs.log_time.now_ms) if at else 0,
     )
     found = stubs.access.ExplainAccess(request, timeout=TIMEOUT_SECONDS)
     if output is not Format.TABLE:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli import columns
+from headgate.cli.moments import At
 from headgate.cli.render import Format, Output, Wide, show_one, show_rows
 from headgate.cli.session import full_name, model_name, session, usage
 from headgate.client.stubs import TIMEOUT_SECONDS
@@ -22,6 +23,7 @@ def list_aliases(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="For example fraud.")],
     wide: Wide = False,
+    at: At = "",
     output: Output = Format.TABLE,
 ) -> None:
     """List the aliases of a model, each with the version that it names."""

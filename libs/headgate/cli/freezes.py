@@ -9,6 +9,7 @@ import typer
 from headgate.cli import columns
 from headgate.cli.known_environments import is_known, report_unknown
 from headgate.cli.models import NeededReason, Reason
+from headgate.cli.moments import At
 from headgate.cli.render import Format, Output, Wide, show_one, show_rows
 from headgate.cli.session import full_name, session, usage
 from headgate.cli.times import time_ms
@@ -35,13 +36,14 @@ def list_freezes(
     context: typer.Context,
     environment: Annotated[str, typer.Argument(help="Only those of this environment. Without it all.")] = "",
     wide: Wide = False,
+    at: At = "",
     output: Output = Format.TABLE,
 ) -> None:
     """List the freezes that hold or are still to come."""
     stubs = session(context).stubs
     wanted = full_name("environments", environment) if environment else ""
     found = stubs.releases.ListEnvironments(release_service.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS)
-    now_ms = stubs.log_time.shown_ms()
+    now_ms = stubs.shown_ms()
     rows = [
         {
             "environment": short_name(each.name),

@@ -8,6 +8,7 @@ import typer
 
 from headgate.cli import columns
 from headgate.cli.models import ANY, Filter, list_of_models, list_of_versions, parent_name
+from headgate.cli.moments import At
 from headgate.cli.optional_fields import report_absent
 from headgate.cli.printing import show, show_json, show_yaml
 from headgate.cli.render import Columns, Format, Output, Wide, as_dict, show_rows
@@ -41,6 +42,7 @@ def model_history(
     name: str,
     lines: Lines = DEFAULT_LINES,
     wide: Wide = False,
+    at: At = "",
     output: Output = Format.TABLE,
 ) -> None:
     """List the accepted facts about a model, its versions and its releases, the newest last."""
@@ -54,6 +56,7 @@ def environment_history(
     name: str,
     lines: Lines = DEFAULT_LINES,
     wide: Wide = False,
+    at: At = "",
     output: Output = Format.TABLE,
 ) -> None:
     """List the accepted facts about an environment, the newest last."""

@@ -1,4 +1,4 @@
-"""`headgate log` and `headgate replay` read the log itself, without asking a service for its records."""
+"""`headgate log` reads the log itself, without asking a service for its records."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,13 @@ import typer
 from google.protobuf.message import DecodeError, Message
 
 from headgate.cli import dead_letters, refusals
-from headgate.cli.exit_codes import Exit
 from headgate.cli.files import new_file
 from headgate.cli.printing import report, show, show_json
 from headgate.cli.render import Format, Output, as_dict, show_data, show_line
 from headgate.cli.session import session
-from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.client.timeline import describe
 from headgate.domain.printable import printable
 from headgate.domain.words import counted, time_text, word_of
-from headgate.lifecycle.digest import fold_digest
-from headgate.lifecycle.replay import fold_all
 from headgate.log import export_file, topics
 from headgate.log.port import LogUnavailable, Record, Tail
 from headgate.log.scan import newest
@@ -32,8 +28,6 @@ from headgate.v1 import telemetry_pb2 as telemetry
 
 POLL_SECONDS = 0.5
 MAX_LINES = 100_000
-REPLAY_TRIES = 5
-"""How often the comparison is tried: a live log may grow between reading it and asking the registry."""
 
 log = typer.Typer(help="The log itself. No service needs to run.", no_args_is_help=True)
 log.add_typer(dead_letters.app, name="dead-letters")
@@ -177,35 +171,6 @@ def _as_data(record: Record, message: Message | None) -> dict[str, object]:
     }
     data["value"] = (record.value or b"").decode(errors="replace") if message is None else as_dict(message)
     return data
-
-
-def replay(context: typer.Context, output: Output = Format.TABLE) -> None:
-    """Fold the log and compare the result with the registry's live state. Exit with 1 when streams differ."""
-    current = session(context)
-    events = current.open_log()
-    try:
-        for _ in range(REPLAY_TRIES):
-            request = registry_service.GetFoldDigestRequest()
-            live = current.stubs.registry.GetFoldDigest(request, timeout=TIMEOUT_SECONDS)
-            replayed = fold_digest(fold_all(events))
-            differing = differences(live, replayed)
-            if not differing:
-                break
-    finally:
-        events.close()
-    facts_folded = sum(stream.sequence for stream in replayed.streams)
-    if output is Format.TABLE:
-        for line in differing:
-            show(line)
-        found = ((len(replayed.streams), "stream"), (facts_folded, "fact"), (replayed.void_records, "void record"))
-        show(f"{', '.join(counted(number, noun) for number, noun in found)} replayed")
-    else:
-        counts = {"streams": len(replayed.streams), "facts": facts_folded, "void_records": replayed.void_records}
-        show_data({**counts, "differences": differing}, output)
-    if differing:
-        report("the replayed state differs from the registry's live state")
-        raise typer.Exit(Exit.FAILED)
-    report("the replayed state equals the registry's live state")
 
 
 def differences(live: registry_service.FoldDigest, replayed: registry_service.FoldDigest) -> list[str]:

@@ -16,6 +16,7 @@ from headgate.cli import (
     edge,
     evaluation,
     event,
+    explain,
     freezes,
     gateways,
     histories,
@@ -29,6 +30,7 @@ from headgate.cli import (
     prediction_log,
     publish,
     releases,
+    replay,
     repository,
     tokens,
     topics,
@@ -176,7 +178,8 @@ app.add_typer(repository.data, name="data")
 app.command("publish")(publish.publish)
 app.add_typer(event.event, name="event")
 app.command("predict")(predict.predict)
-app.command("replay")(logs.replay)
+app.command("replay")(replay.replay)
+app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
 app.command("edge")(edge.run_edge)
 app.command("console")(console.show_console)

@@ -9,6 +9,7 @@ import typer
 from google.protobuf.message import Message
 
 from headgate.cli import columns, version_watch
+from headgate.cli.moments import At
 from headgate.cli.optional_fields import lacking, optional_field, report_absent
 from headgate.cli.pages import MAX_LISTED, listed
 from headgate.cli.printing import progress, report
@@ -38,7 +39,12 @@ NeededReason = Annotated[str, typer.Option("--reason", help="The reason; it is n
 
 @model.command("list")
 def list_models(
-    context: typer.Context, filter_: Filter = "", order: Order = "", wide: Wide = False, output: Output = Format.TABLE
+    context: typer.Context,
+    filter_: Filter = "",
+    order: Order = "",
+    wide: Wide = False,
+    at: At = "",
+    output: Output = Format.TABLE,
 ) -> None:
     """List all models, or those that match a filter."""
     stub = session(context).stubs.registry
@@ -60,7 +66,7 @@ def list_of_models(
 
 
 @model.command("get")
-def get_model(context: typer.Context, name: str, output: Output = Format.TABLE) -> None:
+def get_model(context: typer.Context, name: str, at: At = "", output: Output = Format.TABLE) -> None:
     """Show one model."""
     request = registry_service.GetModelRequest(name=full_name("models", name))
     found = session(context).stubs.registry.GetModel(request, timeout=TIMEOUT_SECONDS)
@@ -95,6 +101,7 @@ def list_versions(
     filter_: Filter = "",
     order: Order = "",
     wide: Wide = False,
+    at: At = "",
     output: Output = Format.TABLE,
 ) -> None:
     """List a model's versions, newest first. With `-` as the model, search all models."""
@@ -137,7 +144,7 @@ def _report_last(path: str, with_field: int, without: int) -> None:
 
 
 @version.command("get")
-def get_version(context: typer.Context, name: VersionName, output: Output = Format.TABLE) -> None:
+def get_version(context: typer.Context, name: VersionName, at: At = "", output: Output = Format.TABLE) -> None:
     """Show one version."""
     request = registry_service.GetVersionRequest(name=version_name(name))
     found = session(context).stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)

@@ -14,6 +14,7 @@ from headgate.cli import columns
 from headgate.cli.files import local_path
 from headgate.cli.known_environments import is_known, report_unknown
 from headgate.cli.models import ANY, Filter, NeededReason, Order, Reason, parent_name
+from headgate.cli.moments import At
 from headgate.cli.pages import listed
 from headgate.cli.policy_file import PolicyUnreadable, read_environment_policy, read_policy
 from headgate.cli.printing import console, report
@@ -62,6 +63,7 @@ def list_releases(
     filter_: Filter = "",
     order: Order = "",
     wide: Wide = False,
+    at: At = "",
     output: Output = Format.TABLE,
 ) -> None:
     """List a model's releases, newest first. With `-` as the model, search all models."""
@@ -81,9 +83,12 @@ def get_release(
     context: typer.Context,
     name: ReleaseName,
     watch: Annotated[bool, typer.Option("-w", "--watch", help="Follow the release until it ends.")] = False,
+    at: At = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Show one release."""
+    if watch and at:
+        usage("--watch and --at: a moment in the past does not change")
     if watch:
         watch_release(context, name, output)
         return
@@ -223,17 +228,17 @@ def show_release(stubs: Stubs, found: resources.Release, output: Format) -> None
 
 
 @environment.command("list")
-def list_environments(context: typer.Context, wide: Wide = False, output: Output = Format.TABLE) -> None:
+def list_environments(context: typer.Context, wide: Wide = False, at: At = "", output: Output = Format.TABLE) -> None:
     """List all environments."""
     stubs = session(context).stubs
     found = stubs.releases.ListEnvironments(release_service.ListEnvironmentsRequest(), timeout=TIMEOUT_SECONDS)
     empty = "No environment has a policy or a freeze: all follow the default policy."
-    shown = columns.with_freezes_at(columns.ENVIRONMENTS, stubs.log_time.shown_ms())
+    shown = columns.with_freezes_at(columns.ENVIRONMENTS, stubs.shown_ms())
     show_list(found.environments, shown, output, wide, empty)
 
 
 @environment.command("get")
-def get_environment(context: typer.Context, name: str, output: Output = Format.TABLE) -> None:
+def get_environment(context: typer.Context, name: str, at: At = "", output: Output = Format.TABLE) -> None:
     """Show one environment and its policy. Without a policy of its own, the default policy is shown."""
     request = release_service.GetEnvironmentRequest(name=full_name("environments", name))
     try:
@@ -243,7 +248,7 @@ def get_environment(context: typer.Context, name: str, output: Output = Format.T
             raise
         report(f"no policy was set for {in_words(request.name)}: its releases follow the default policy")
         found = resources.Environment(name=request.name, policy=policy.DEFAULT)
-    now_ms = session(context).stubs.log_time.shown_ms()
+    now_ms = session(context).stubs.shown_ms()
     show_one(found, columns.with_freezes_at(columns.ENVIRONMENT, now_ms), output)
 
 

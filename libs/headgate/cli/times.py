@@ -21,7 +21,7 @@ def since_ms(text: str, at_ms: int) -> int:
     """
     if not text:
         return 0
-    milliseconds = _duration_ms("--since", text)
+    milliseconds = duration_ms("--since", text)
     if milliseconds is None:
         usage(f"--since {text!r}: expected a whole number with s, m, h or d, for example 12h")
     return at_ms - milliseconds
@@ -32,7 +32,7 @@ def time_ms(option: str, text: str, now_ms: Callable[[], int]) -> int:
 
     A time without a zone is UTC. Raises CommandFailed that names the option.
     """
-    milliseconds = _duration_ms(option, text)
+    milliseconds = duration_ms(option, text)
     if milliseconds is not None:
         return now_ms() + milliseconds
     try:
@@ -53,7 +53,8 @@ def wait_seconds(seconds: float) -> float:
     return seconds
 
 
-def _duration_ms(option: str, text: str) -> int | None:
+def duration_ms(option: str, text: str) -> int | None:
+    """A duration such as `12h` in ms; None for a text of another form. Raises CommandFailed for one too long."""
     parts = DURATION.fullmatch(text)
     if parts is not None and len(parts[1]) > MAX_DIGITS:
         usage(f"{option}: the number of a duration has at most {MAX_DIGITS} digits, and this one has {len(parts[1])}")

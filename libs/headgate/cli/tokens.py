@@ -10,6 +10,7 @@ from headgate.access.secret import digest_of, new_secret
 from headgate.cli import columns
 from headgate.cli.access import Environments, Models, Project, RoleWord, models_bound, role_number
 from headgate.cli.models import Reason
+from headgate.cli.moments import At
 from headgate.cli.printing import report, show_secret
 from headgate.cli.render import Format, Output, Wide, show_list
 from headgate.cli.session import session
@@ -64,7 +65,7 @@ def make_secret() -> None:
 
 
 @token.command("list")
-def list_tokens(context: typer.Context, output: Output = Format.TABLE, wide: Wide = False) -> None:
+def list_tokens(context: typer.Context, at: At = "", output: Output = Format.TABLE, wide: Wide = False) -> None:
     """List the tokens, the expired ones too. Nobody can see a secret again."""
     found = session(context).stubs.access.ListTokens(access_service.ListTokensRequest(), timeout=TIMEOUT_SECONDS)
     show_list(found.tokens, columns.TOKEN, output, wide, NO_TOKENS)

@@ -64,14 +64,18 @@ class Waits:
 
     def now_ms(self) -> int:
         """The log's time, which the times of releases and versions are of."""
-        return self._stubs.log_time.shown_ms()
+        return self._stubs.shown_ms()
 
     def of_release(self, release: resources.Release, has_left: bool = True) -> str:
         """What an active release waits for, and if `has_left` how long; empty when its next command is due."""
-        return release_wait(release, self._deployer, self.now_ms(), has_left) if is_active(release) else ""
+        if self._is_past or not is_active(release):
+            return ""
+        return release_wait(release, self._deployer, self.now_ms(), has_left)
 
     def of_version(self, version: resources.Version, has_left: bool = True) -> str:
         """What a version waits for until it serves or has failed, and if `has_left` how long; empty for nothing."""
+        if self._is_past:
+            return ""
         attempts = self._attempts if needs_trainer(version) else _NO_ATTEMPTS
         if own := build_wait(version, attempts, self.now_ms(), has_left):
             return own + (behind(self._created.found) if version.build in TRAINERS_WORK else "")
@@ -86,8 +90,13 @@ class Waits:
 
     def judgement(self, release: resources.Release) -> facts.Judgement:
         """The judgement of this moment. Without the deployer's answer, the last one that the log has."""
-        pilot = pilot_of(release, self._deployer) if is_active(release) else None
+        pilot = pilot_of(release, self._deployer) if is_active(release) and not self._is_past else None
         return release.judgement if pilot is None else pilot.judgement
+
+    @property
+    def _is_past(self) -> bool:
+        """Whether a moment in the past is shown. What was waited for then, no fact says."""
+        return self._stubs.as_of.moment is not None
 
     @cached_property
     def _deployer(self) -> Answer[Pilots]:

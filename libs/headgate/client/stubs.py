@@ -8,6 +8,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from headgate.client.actor import ActorHeader
+from headgate.client.as_of_field import AsOfField
 from headgate.client.bearer import BearerToken
 from headgate.client.change_fields import ChangeFields
 from headgate.client.log_time import LogTime
@@ -54,7 +55,9 @@ class Stubs:
         self.trainer_address = trainer
         self.evaluator_address = evaluator
         self.deployer_address = deployer
-        self._interceptors = (*([ActorHeader(actor)] if actor else ()), *([fields] if fields else ()))
+        self.as_of = AsOfField()
+        """The moment in the past that all calls read, once it is set."""
+        self._interceptors = (*([ActorHeader(actor)] if actor else ()), *([fields] if fields else ()), self.as_of)
         self._bearer = [BearerToken(token)] if token else []
         self._channels: dict[str, grpc.Channel] = {}
 
@@ -66,6 +69,11 @@ class Stubs:
     def log_time(self) -> LogTime:
         """The log's time, as the registry knows it."""
         return LogTime(self.registry.GetLogTime)
+
+    def shown_ms(self) -> int:
+        """The time of what is shown: the log's, or that of the moment in the past, in ms since the epoch."""
+        moment = self.as_of.moment
+        return moment.time_ms if moment is not None and moment.time_ms else self.log_time.shown_ms()
 
     @cached_property
     def releases(self) -> release_service_grpc.ReleaseServiceStub:

@@ -12,11 +12,14 @@ from typing import NamedTuple, Protocol
 
 from headgate.domain.names import ACCESS_STREAM, environment_stream, model_stream
 from headgate.domain.state import AccessState, EnvironmentState, ModelState
+from headgate.lifecycle.digest import state_digest
 from headgate.lifecycle.moment import AtPositions, AtTime, Moment, sequence_at
 from headgate.lifecycle.past_states import KeptStates, PastState, State, copy_of_state, first_state, fold_on
 from headgate.lifecycle.records import Found, records_at
 from headgate.lifecycle.stream import Stream
+from headgate.log.envelope import digest
 from headgate.log.port import EventLog
+from headgate.v1 import registry_service_pb2 as registry_service
 
 MAX_FACTS = 200_000
 """The most facts that one read of the past folds. What it has folded is kept as far as there is room."""
@@ -31,7 +34,8 @@ class FactsLimit(Exception):
 class Streams(Protocol):
     """A fold of the log: LifecycleFold is one."""
 
-    lock: AbstractContextManager[object]
+    @property
+    def lock(self) -> AbstractContextManager[object]: ...
 
     @property
     def streams(self) -> Mapping[str, Stream]: ...
@@ -188,6 +192,21 @@ class Then:
     def names(self, kind: str) -> list[str]:
         """The short names of all streams whose names begin like this, such as models/."""
         return sorted(name.removeprefix(kind) for name in self.sequences if name.startswith(kind))
+
+    def digest(self) -> registry_service.FoldDigest:
+        """Heads and state digests of all streams, as a fold that ended then has them; void records are not counted."""
+        return registry_service.FoldDigest(streams=map(self._digest, sorted(self.sequences)))
+
+    def _digest(self, name: str) -> registry_service.StreamDigest:
+        sequence, state = self.sequence(name), self.state_of(name)
+        assert state is not None, f"{name} had facts"
+        (head,) = self.past.records(name, sequence - 1, sequence)
+        return registry_service.StreamDigest(
+            stream=name,
+            sequence=sequence,
+            head_digest=digest(head.value),
+            state_digest=state_digest(Stream(name, state)),
+        )
 
     def state_of(self, stream: str) -> State | None:
         """The state of a stream by its whole name; None before its first fact."""

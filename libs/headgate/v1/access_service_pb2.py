@@ -27,7 +27,7 @@ from headgate.v1 import facts_pb2 as headgate_dot_v1_dot_facts__pb2
 from headgate.v1 import resources_pb2 as headgate_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n headgate/v1/access_service.proto\x12\x0bheadgate.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17headgate/v1/facts.proto\x1a\x1bheadgate/v1/resources.proto\"\xb9\x01\n\x10GrantRoleRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x1f\n\x04role\x18\x03 \x01(\x0e\x32\x11.headgate.v1.Role\x12\x0e\n\x06models\x18\x04 \x01(\t\x12\x14\n\x0c\x65nvironments\x18\x05 \x01(\t\x12\x0c\n\x04\x64\x65ny\x18\x06 \x01(\x08\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0c\n\x04\x65tag\x18\t \x01(\t\"T\n\x11RevokeRoleRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x14\n\x12RevokeRoleResponse\"$\n\x11ListGrantsRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\"F\n\x12ListGrantsResponse\x12\"\n\x06grants\x18\x01 \x03(\x0b\x32\x12.headgate.v1.Grant\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\xc4\x01\n\x12\x43reateTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x1f\n\x04role\x18\x03 \x01(\x0e\x32\x11.headgate.v1.Role\x12\x0e\n\x06models\x18\x04 \x01(\t\x12\x14\n\x0c\x65nvironments\x18\x05 \x01(\t\x12\x16\n\x0e\x65xpire_time_ms\x18\x06 \x01(\x03\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0c\n\x04\x65tag\x18\t \x01(\t\"U\n\x12RevokeTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x15\n\x13RevokeTokenResponse\"\x13\n\x11ListTokensRequest\"F\n\x12ListTokensResponse\x12\"\n\x06tokens\x18\x01 \x03(\x0b\x32\x12.headgate.v1.Token\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"h\n\x14\x45xplainAccessRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06groups\x18\x02 \x03(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x10\n\x08resource\x18\x04 \x01(\t\x12\r\n\x05\x61t_ms\x18\x05 \x01(\x03\"`\n\x15\x45xplainAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12!\n\x05grant\x18\x02 \x01(\x0b\x32\x12.headgate.v1.Grant\x12\x13\n\x0b\x65xplanation\x18\x03 \x01(\t2\xfe\x05\n\rAccessService\x12\\\n\tGrantRole\x12\x1d.headgate.v1.GrantRoleRequest\x1a\x12.headgate.v1.Grant\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/access/grants:\x01*\x12p\n\nRevokeRole\x12\x1e.headgate.v1.RevokeRoleRequest\x1a\x1f.headgate.v1.RevokeRoleResponse\"!\x82\xd3\xe4\x93\x02\x1b*\x19/v1/access/grants/{grant}\x12h\n\nListGrants\x12\x1e.headgate.v1.ListGrantsRequest\x1a\x1f.headgate.v1.ListGrantsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/access/grants\x12`\n\x0b\x43reateToken\x12\x1f.headgate.v1.CreateTokenRequest\x1a\x12.headgate.v1.Token\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/access/tokens:\x01*\x12s\n\x0bRevokeToken\x12\x1f.headgate.v1.RevokeTokenRequest\x1a .headgate.v1.RevokeTokenResponse\"!\x82\xd3\xe4\x93\x02\x1b*\x19/v1/access/tokens/{token}\x12h\n\nListTokens\x12\x1e.headgate.v1.ListTokensRequest\x1a\x1f.headgate.v1.ListTokensResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/access/tokens\x12r\n\rExplainAccess\x12!.headgate.v1.ExplainAccessRequest\x1a\".headgate.v1.ExplainAccessResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/access:explainb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n headgate/v1/access_service.proto\x12\x0bheadgate.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17headgate/v1/facts.proto\x1a\x1bheadgate/v1/resources.proto\"\xb9\x01\n\x10GrantRoleRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x1f\n\x04role\x18\x03 \x01(\x0e\x32\x11.headgate.v1.Role\x12\x0e\n\x06models\x18\x04 \x01(\t\x12\x14\n\x0c\x65nvironments\x18\x05 \x01(\t\x12\x0c\n\x04\x64\x65ny\x18\x06 \x01(\x08\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0c\n\x04\x65tag\x18\t \x01(\t\"T\n\x11RevokeRoleRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x14\n\x12RevokeRoleResponse\"F\n\x11ListGrantsRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12 \n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x11.headgate.v1.AsOf\"F\n\x12ListGrantsResponse\x12\"\n\x06grants\x18\x01 \x03(\x0b\x32\x12.headgate.v1.Grant\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\xc4\x01\n\x12\x43reateTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x1f\n\x04role\x18\x03 \x01(\x0e\x32\x11.headgate.v1.Role\x12\x0e\n\x06models\x18\x04 \x01(\t\x12\x14\n\x0c\x65nvironments\x18\x05 \x01(\t\x12\x16\n\x0e\x65xpire_time_ms\x18\x06 \x01(\x03\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0c\n\x04\x65tag\x18\t \x01(\t\"U\n\x12RevokeTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\x15\n\x13RevokeTokenResponse\"5\n\x11ListTokensRequest\x12 \n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x11.headgate.v1.AsOf\"F\n\x12ListTokensResponse\x12\"\n\x06tokens\x18\x01 \x03(\x0b\x32\x12.headgate.v1.Token\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"h\n\x14\x45xplainAccessRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06groups\x18\x02 \x03(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x10\n\x08resource\x18\x04 \x01(\t\x12\r\n\x05\x61t_ms\x18\x05 \x01(\x03\"`\n\x15\x45xplainAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12!\n\x05grant\x18\x02 \x01(\x0b\x32\x12.headgate.v1.Grant\x12\x13\n\x0b\x65xplanation\x18\x03 \x01(\t2\xfe\x05\n\rAccessService\x12\\\n\tGrantRole\x12\x1d.headgate.v1.GrantRoleRequest\x1a\x12.headgate.v1.Grant\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/access/grants:\x01*\x12p\n\nRevokeRole\x12\x1e.headgate.v1.RevokeRoleRequest\x1a\x1f.headgate.v1.RevokeRoleResponse\"!\x82\xd3\xe4\x93\x02\x1b*\x19/v1/access/grants/{grant}\x12h\n\nListGrants\x12\x1e.headgate.v1.ListGrantsRequest\x1a\x1f.headgate.v1.ListGrantsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/access/grants\x12`\n\x0b\x43reateToken\x12\x1f.headgate.v1.CreateTokenRequest\x1a\x12.headgate.v1.Token\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/access/tokens:\x01*\x12s\n\x0bRevokeToken\x12\x1f.headgate.v1.RevokeTokenRequest\x1a .headgate.v1.RevokeTokenResponse\"!\x82\xd3\xe4\x93\x02\x1b*\x19/v1/access/tokens/{token}\x12h\n\nListTokens\x12\x1e.headgate.v1.ListTokensRequest\x1a\x1f.headgate.v1.ListTokensResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/access/tokens\x12r\n\rExplainAccess\x12!.headgate.v1.ExplainAccessRequest\x1a\".headgate.v1.ExplainAccessResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/access:explainb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,23 +55,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEROLERESPONSE']._serialized_start=407
   _globals['_REVOKEROLERESPONSE']._serialized_end=427
   _globals['_LISTGRANTSREQUEST']._serialized_start=429
-  _globals['_LISTGRANTSREQUEST']._serialized_end=465
-  _globals['_LISTGRANTSRESPONSE']._serialized_start=467
-  _globals['_LISTGRANTSRESPONSE']._serialized_end=537
-  _globals['_CREATETOKENREQUEST']._serialized_start=540
-  _globals['_CREATETOKENREQUEST']._serialized_end=736
-  _globals['_REVOKETOKENREQUEST']._serialized_start=738
-  _globals['_REVOKETOKENREQUEST']._serialized_end=823
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=825
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=846
-  _globals['_LISTTOKENSREQUEST']._serialized_start=848
-  _globals['_LISTTOKENSREQUEST']._serialized_end=867
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=869
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=939
-  _globals['_EXPLAINACCESSREQUEST']._serialized_start=941
-  _globals['_EXPLAINACCESSREQUEST']._serialized_end=1045
-  _globals['_EXPLAINACCESSRESPONSE']._serialized_start=1047
-  _globals['_EXPLAINACCESSRESPONSE']._serialized_end=1143
-  _globals['_ACCESSSERVICE']._serialized_start=1146
-  _globals['_ACCESSSERVICE']._serialized_end=1912
+  _globals['_LISTGRANTSREQUEST']._serialized_end=499
+  _globals['_LISTGRANTSRESPONSE']._serialized_start=501
+  _globals['_LISTGRANTSRESPONSE']._serialized_end=571
+  _globals['_CREATETOKENREQUEST']._serialized_start=574
+  _globals['_CREATETOKENREQUEST']._serialized_end=770
+  _globals['_REVOKETOKENREQUEST']._serialized_start=772
+  _globals['_REVOKETOKENREQUEST']._serialized_end=857
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=859
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=880
+  _globals['_LISTTOKENSREQUEST']._serialized_start=882
+  _globals['_LISTTOKENSREQUEST']._serialized_end=935
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=937
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=1007
+  _globals['_EXPLAINACCESSREQUEST']._serialized_start=1009
+  _globals['_EXPLAINACCESSREQUEST']._serialized_end=1113
+  _globals['_EXPLAINACCESSRESPONSE']._serialized_start=1115
+  _globals['_EXPLAINACCESSRESPONSE']._serialized_end=1211
+  _globals['_ACCESSSERVICE']._serialized_start=1214
+  _globals['_ACCESSSERVICE']._serialized_end=1980
 # @@protoc_insertion_point(module_scope)

@@ -157,6 +157,11 @@ class RegistryServiceStub:
                 request_serializer=headgate_dot_v1_dot_registry__service__pb2.GetFoldDigestRequest.SerializeToString,
                 response_deserializer=headgate_dot_v1_dot_registry__service__pb2.FoldDigest.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/headgate.v1.RegistryService/Explain',
+                request_serializer=headgate_dot_v1_dot_registry__service__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_registry__service__pb2.Explanation.FromString,
+                _registered_method=True)
         self.GetLogTime = channel.unary_unary(
                 '/headgate.v1.RegistryService/GetLogTime',
                 request_serializer=headgate_dot_v1_dot_registry__service__pb2.GetLogTimeRequest.SerializeToString,
@@ -321,6 +326,13 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Why something is as it is: the tree of the facts that led to it, back to the commit, its data and people.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetLogTime(self, request, context):
         """The log's time, which all times in resources are of. A caller's own clock may differ from it.
         """
@@ -450,6 +462,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.GetFoldDigest,
                     request_deserializer=headgate_dot_v1_dot_registry__service__pb2.GetFoldDigestRequest.FromString,
                     response_serializer=headgate_dot_v1_dot_registry__service__pb2.FoldDigest.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=headgate_dot_v1_dot_registry__service__pb2.ExplainRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_registry__service__pb2.Explanation.SerializeToString,
             ),
             'GetLogTime': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLogTime,
@@ -1107,6 +1124,33 @@ class RegistryService:
             '/headgate.v1.RegistryService/GetFoldDigest',
             headgate_dot_v1_dot_registry__service__pb2.GetFoldDigestRequest.SerializeToString,
             headgate_dot_v1_dot_registry__service__pb2.FoldDigest.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.v1.RegistryService/Explain',
+            headgate_dot_v1_dot_registry__service__pb2.ExplainRequest.SerializeToString,
+            headgate_dot_v1_dot_registry__service__pb2.Explanation.FromString,
             options,
             channel_credentials,
             insecure,

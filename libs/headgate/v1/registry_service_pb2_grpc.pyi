@@ -68,6 +68,8 @@ class RegistryServiceStub:
     """Accepted records after the given positions, then new ones as they come. Without a stream, of all streams."""
     GetFoldDigest: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetFoldDigestRequest, _registry_service_pb2.FoldDigest]
     """Heads and state digests of all streams, for a comparison with a new fold of the log."""
+    Explain: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ExplainRequest, _registry_service_pb2.Explanation]
+    """Why something is as it is: the tree of the facts that led to it, back to the commit, its data and people."""
     GetLogTime: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetLogTimeRequest, _registry_service_pb2.LogTime]
     """The log's time, which all times in resources are of. A caller's own clock may differ from it."""
 
@@ -110,6 +112,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Accepted records after the given positions, then new ones as they come. Without a stream, of all streams."""
     GetFoldDigest: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetFoldDigestRequest, _registry_service_pb2.FoldDigest]  # type: ignore[assignment]
     """Heads and state digests of all streams, for a comparison with a new fold of the log."""
+    Explain: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ExplainRequest, _registry_service_pb2.Explanation]  # type: ignore[assignment]
+    """Why something is as it is: the tree of the facts that led to it, back to the commit, its data and people."""
     GetLogTime: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetLogTimeRequest, _registry_service_pb2.LogTime]  # type: ignore[assignment]
     """The log's time, which all times in resources are of. A caller's own clock may differ from it."""
 
@@ -293,6 +297,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.FoldDigest, _abc.Awaitable[_registry_service_pb2.FoldDigest]]:
         """Heads and state digests of all streams, for a comparison with a new fold of the log."""
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _registry_service_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.Explanation, _abc.Awaitable[_registry_service_pb2.Explanation]]:
+        """Why something is as it is: the tree of the facts that led to it, back to the commit, its data and people."""
 
     @_abc_1.abstractmethod
     def GetLogTime(

@@ -28,7 +28,7 @@ from headgate.v1 import facts_pb2 as headgate_dot_v1_dot_facts__pb2
 from headgate.v1 import resources_pb2 as headgate_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!headgate/v1/release_service.proto\x12\x0bheadgate.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fheadgate/v1/configuration.proto\x1a\x17headgate/v1/facts.proto\x1a\x1bheadgate/v1/resources.proto\"\xef\x01\n\x13StartReleaseRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\'\n\x08strategy\x18\x04 \x01(\x0e\x32\x15.headgate.v1.Strategy\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12*\n\x06policy\x18\x06 \x01(\x0b\x32\x1a.headgate.v1.ReleasePolicy\x12\x1b\n\x13override_quarantine\x18\x07 \x01(\x08\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0c\n\x04\x65tag\x18\t \x01(\t\"!\n\x11GetReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"n\n\x13ListReleasesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\"|\n\x14ListReleasesResponse\x12&\n\x08releases\x18\x01 \x03(\x0b\x32\x14.headgate.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12#\n\x04read\x18\x03 \x01(\x0b\x32\x15.headgate.v1.ReadMark\"#\n\x13WatchReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"U\n\x14WatchReleaseResponse\x12%\n\x07release\x18\x01 \x01(\x0b\x32\x14.headgate.v1.Release\x12\x16\n\x0eoccurred_at_ms\x18\x02 \x01(\x03\"U\n\x13PauseReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"V\n\x14ResumeReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"W\n\x15PromoteReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"U\n\x13\x41\x62ortReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"T\n\x12UndoReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"X\n\x18\x43reateEnvironmentRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"%\n\x15GetEnvironmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x19\n\x17ListEnvironmentsRequest\"J\n\x18ListEnvironmentsResponse\x12.\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x18.headgate.v1.Environment\"\x9e\x01\n\x10SetPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x06policy\x18\x02 \x01(\x0b\x32\x1a.headgate.v1.ReleasePolicy\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12.\n\tapprovals\x18\x05 \x01(\x0b\x32\x1b.headgate.v1.ApprovalPolicy\"\x89\x01\n\x14\x44\x65\x63lareFreezeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66reeze\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07\x66rom_ms\x18\x04 \x01(\x03\x12\x10\n\x08until_ms\x18\x05 \x01(\x03\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\"c\n\x11LiftFreezeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66reeze\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t2\xa4\x0e\n\x0eReleaseService\x12q\n\x0cStartRelease\x12 .headgate.v1.StartReleaseRequest\x1a\x14.headgate.v1.Release\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/{parent=models/*}/releases:\x01*\x12j\n\nGetRelease\x12\x1e.headgate.v1.GetReleaseRequest\x1a\x14.headgate.v1.Release\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=models/*/releases/*}\x12{\n\x0cListReleases\x12 .headgate.v1.ListReleasesRequest\x1a!.headgate.v1.ListReleasesResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{parent=models/*}/releases\x12\x83\x01\n\x0cWatchRelease\x12 .headgate.v1.WatchReleaseRequest\x1a!.headgate.v1.WatchReleaseResponse\",\x82\xd3\xe4\x93\x02&\x12$/v1/{name=models/*/releases/*}:watch0\x01\x12w\n\x0cPauseRelease\x12 .headgate.v1.PauseReleaseRequest\x1a\x14.headgate.v1.Release\"/\x82\xd3\xe4\x93\x02)\"$/v1/{name=models/*/releases/*}:pause:\x01*\x12z\n\rResumeRelease\x12!.headgate.v1.ResumeReleaseRequest\x1a\x14.headgate.v1.Release\"0\x82\xd3\xe4\x93\x02*\"%/v1/{name=models/*/releases/*}:resume:\x01*\x12}\n\x0ePromoteRelease\x12\".headgate.v1.PromoteReleaseRequest\x1a\x14.headgate.v1.Release\"1\x82\xd3\xe4\x93\x02+\"&/v1/{name=models/*/releases/*}:promote:\x01*\x12w\n\x0c\x41\x62ortRelease\x12 .headgate.v1.AbortReleaseRequest\x1a\x14.headgate.v1.Release\"/\x82\xd3\xe4\x93\x02)\"$/v1/{name=models/*/releases/*}:abort:\x01*\x12t\n\x0bUndoRelease\x12\x1f.headgate.v1.UndoReleaseRequest\x1a\x14.headgate.v1.Release\".\x82\xd3\xe4\x93\x02(\"#/v1/{name=models/*/releases/*}:undo:\x01*\x12q\n\x11\x43reateEnvironment\x12%.headgate.v1.CreateEnvironmentRequest\x1a\x18.headgate.v1.Environment\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/environments:\x01*\x12q\n\x0eGetEnvironment\x12\".headgate.v1.GetEnvironmentRequest\x1a\x18.headgate.v1.Environment\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/{name=environments/*}\x12y\n\x10ListEnvironments\x12$.headgate.v1.ListEnvironmentsRequest\x1a%.headgate.v1.ListEnvironmentsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/environments\x12t\n\tSetPolicy\x12\x1d.headgate.v1.SetPolicyRequest\x1a\x18.headgate.v1.Environment\".\x82\xd3\xe4\x93\x02(\"#/v1/{name=environments/*}:setPolicy:\x01*\x12z\n\rDeclareFreeze\x12!.headgate.v1.DeclareFreezeRequest\x1a\x18.headgate.v1.Environment\",\x82\xd3\xe4\x93\x02&\"!/v1/{name=environments/*}/freezes:\x01*\x12z\n\nLiftFreeze\x12\x1e.headgate.v1.LiftFreezeRequest\x1a\x18.headgate.v1.Environment\"2\x82\xd3\xe4\x93\x02,**/v1/{name=environments/*}/freezes/{freeze}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!headgate/v1/release_service.proto\x12\x0bheadgate.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fheadgate/v1/configuration.proto\x1a\x17headgate/v1/facts.proto\x1a\x1bheadgate/v1/resources.proto\"\xef\x01\n\x13StartReleaseRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\'\n\x08strategy\x18\x04 \x01(\x0e\x32\x15.headgate.v1.Strategy\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12*\n\x06policy\x18\x06 \x01(\x0b\x32\x1a.headgate.v1.ReleasePolicy\x12\x1b\n\x13override_quarantine\x18\x07 \x01(\x08\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0c\n\x04\x65tag\x18\t \x01(\t\"C\n\x11GetReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12 \n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x11.headgate.v1.AsOf\"\x90\x01\n\x13ListReleasesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12 \n\x05\x61s_of\x18\x06 \x01(\x0b\x32\x11.headgate.v1.AsOf\"|\n\x14ListReleasesResponse\x12&\n\x08releases\x18\x01 \x03(\x0b\x32\x14.headgate.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12#\n\x04read\x18\x03 \x01(\x0b\x32\x15.headgate.v1.ReadMark\"#\n\x13WatchReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"U\n\x14WatchReleaseResponse\x12%\n\x07release\x18\x01 \x01(\x0b\x32\x14.headgate.v1.Release\x12\x16\n\x0eoccurred_at_ms\x18\x02 \x01(\x03\"U\n\x13PauseReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"V\n\x14ResumeReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"W\n\x15PromoteReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"U\n\x13\x41\x62ortReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"T\n\x12UndoReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"X\n\x18\x43reateEnvironmentRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"G\n\x15GetEnvironmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12 \n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x11.headgate.v1.AsOf\";\n\x17ListEnvironmentsRequest\x12 \n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x11.headgate.v1.AsOf\"J\n\x18ListEnvironmentsResponse\x12.\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x18.headgate.v1.Environment\"\x9e\x01\n\x10SetPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x06policy\x18\x02 \x01(\x0b\x32\x1a.headgate.v1.ReleasePolicy\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12.\n\tapprovals\x18\x05 \x01(\x0b\x32\x1b.headgate.v1.ApprovalPolicy\"\x89\x01\n\x14\x44\x65\x63lareFreezeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66reeze\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07\x66rom_ms\x18\x04 \x01(\x03\x12\x10\n\x08until_ms\x18\x05 \x01(\x03\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\"c\n\x11LiftFreezeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66reeze\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t2\xa4\x0e\n\x0eReleaseService\x12q\n\x0cStartRelease\x12 .headgate.v1.StartReleaseRequest\x1a\x14.headgate.v1.Release\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/{parent=models/*}/releases:\x01*\x12j\n\nGetRelease\x12\x1e.headgate.v1.GetReleaseRequest\x1a\x14.headgate.v1.Release\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=models/*/releases/*}\x12{\n\x0cListReleases\x12 .headgate.v1.ListReleasesRequest\x1a!.headgate.v1.ListReleasesResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{parent=models/*}/releases\x12\x83\x01\n\x0cWatchRelease\x12 .headgate.v1.WatchReleaseRequest\x1a!.headgate.v1.WatchReleaseResponse\",\x82\xd3\xe4\x93\x02&\x12$/v1/{name=models/*/releases/*}:watch0\x01\x12w\n\x0cPauseRelease\x12 .headgate.v1.PauseReleaseRequest\x1a\x14.headgate.v1.Release\"/\x82\xd3\xe4\x93\x02)\"$/v1/{name=models/*/releases/*}:pause:\x01*\x12z\n\rResumeRelease\x12!.headgate.v1.ResumeReleaseRequest\x1a\x14.headgate.v1.Release\"0\x82\xd3\xe4\x93\x02*\"%/v1/{name=models/*/releases/*}:resume:\x01*\x12}\n\x0ePromoteRelease\x12\".headgate.v1.PromoteReleaseRequest\x1a\x14.headgate.v1.Release\"1\x82\xd3\xe4\x93\x02+\"&/v1/{name=models/*/releases/*}:promote:\x01*\x12w\n\x0c\x41\x62ortRelease\x12 .headgate.v1.AbortReleaseRequest\x1a\x14.headgate.v1.Release\"/\x82\xd3\xe4\x93\x02)\"$/v1/{name=models/*/releases/*}:abort:\x01*\x12t\n\x0bUndoRelease\x12\x1f.headgate.v1.UndoReleaseRequest\x1a\x14.headgate.v1.Release\".\x82\xd3\xe4\x93\x02(\"#/v1/{name=models/*/releases/*}:undo:\x01*\x12q\n\x11\x43reateEnvironment\x12%.headgate.v1.CreateEnvironmentRequest\x1a\x18.headgate.v1.Environment\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/environments:\x01*\x12q\n\x0eGetEnvironment\x12\".headgate.v1.GetEnvironmentRequest\x1a\x18.headgate.v1.Environment\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/{name=environments/*}\x12y\n\x10ListEnvironments\x12$.headgate.v1.ListEnvironmentsRequest\x1a%.headgate.v1.ListEnvironmentsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/environments\x12t\n\tSetPolicy\x12\x1d.headgate.v1.SetPolicyRequest\x1a\x18.headgate.v1.Environment\".\x82\xd3\xe4\x93\x02(\"#/v1/{name=environments/*}:setPolicy:\x01*\x12z\n\rDeclareFreeze\x12!.headgate.v1.DeclareFreezeRequest\x1a\x18.headgate.v1.Environment\",\x82\xd3\xe4\x93\x02&\"!/v1/{name=environments/*}/freezes:\x01*\x12z\n\nLiftFreeze\x12\x1e.headgate.v1.LiftFreezeRequest\x1a\x18.headgate.v1.Environment\"2\x82\xd3\xe4\x93\x02,**/v1/{name=environments/*}/freezes/{freeze}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,39 +68,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTRELEASEREQUEST']._serialized_start=168
   _globals['_STARTRELEASEREQUEST']._serialized_end=407
   _globals['_GETRELEASEREQUEST']._serialized_start=409
-  _globals['_GETRELEASEREQUEST']._serialized_end=442
-  _globals['_LISTRELEASESREQUEST']._serialized_start=444
-  _globals['_LISTRELEASESREQUEST']._serialized_end=554
-  _globals['_LISTRELEASESRESPONSE']._serialized_start=556
-  _globals['_LISTRELEASESRESPONSE']._serialized_end=680
-  _globals['_WATCHRELEASEREQUEST']._serialized_start=682
-  _globals['_WATCHRELEASEREQUEST']._serialized_end=717
-  _globals['_WATCHRELEASERESPONSE']._serialized_start=719
-  _globals['_WATCHRELEASERESPONSE']._serialized_end=804
-  _globals['_PAUSERELEASEREQUEST']._serialized_start=806
-  _globals['_PAUSERELEASEREQUEST']._serialized_end=891
-  _globals['_RESUMERELEASEREQUEST']._serialized_start=893
-  _globals['_RESUMERELEASEREQUEST']._serialized_end=979
-  _globals['_PROMOTERELEASEREQUEST']._serialized_start=981
-  _globals['_PROMOTERELEASEREQUEST']._serialized_end=1068
-  _globals['_ABORTRELEASEREQUEST']._serialized_start=1070
-  _globals['_ABORTRELEASEREQUEST']._serialized_end=1155
-  _globals['_UNDORELEASEREQUEST']._serialized_start=1157
-  _globals['_UNDORELEASEREQUEST']._serialized_end=1241
-  _globals['_CREATEENVIRONMENTREQUEST']._serialized_start=1243
-  _globals['_CREATEENVIRONMENTREQUEST']._serialized_end=1331
-  _globals['_GETENVIRONMENTREQUEST']._serialized_start=1333
-  _globals['_GETENVIRONMENTREQUEST']._serialized_end=1370
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=1372
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=1397
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=1399
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=1473
-  _globals['_SETPOLICYREQUEST']._serialized_start=1476
-  _globals['_SETPOLICYREQUEST']._serialized_end=1634
-  _globals['_DECLAREFREEZEREQUEST']._serialized_start=1637
-  _globals['_DECLAREFREEZEREQUEST']._serialized_end=1774
-  _globals['_LIFTFREEZEREQUEST']._serialized_start=1776
-  _globals['_LIFTFREEZEREQUEST']._serialized_end=1875
-  _globals['_RELEASESERVICE']._serialized_start=1878
-  _globals['_RELEASESERVICE']._serialized_end=3706
+  _globals['_GETRELEASEREQUEST']._serialized_end=476
+  _globals['_LISTRELEASESREQUEST']._serialized_start=479
+  _globals['_LISTRELEASESREQUEST']._serialized_end=623
+  _globals['_LISTRELEASESRESPONSE']._serialized_start=625
+  _globals['_LISTRELEASESRESPONSE']._serialized_end=749
+  _globals['_WATCHRELEASEREQUEST']._serialized_start=751
+  _globals['_WATCHRELEASEREQUEST']._serialized_end=786
+  _globals['_WATCHRELEASERESPONSE']._serialized_start=788
+  _globals['_WATCHRELEASERESPONSE']._serialized_end=873
+  _globals['_PAUSERELEASEREQUEST']._serialized_start=875
+  _globals['_PAUSERELEASEREQUEST']._serialized_end=960
+  _globals['_RESUMERELEASEREQUEST']._serialized_start=962
+  _globals['_RESUMERELEASEREQUEST']._serialized_end=1048
+  _globals['_PROMOTERELEASEREQUEST']._serialized_start=1050
+  _globals['_PROMOTERELEASEREQUEST']._serialized_end=1137
+  _globals['_ABORTRELEASEREQUEST']._serialized_start=1139
+  _globals['_ABORTRELEASEREQUEST']._serialized_end=1224
+  _globals['_UNDORELEASEREQUEST']._serialized_start=1226
+  _globals['_UNDORELEASEREQUEST']._serialized_end=1310
+  _globals['_CREATEENVIRONMENTREQUEST']._serialized_start=1312
+  _globals['_CREATEENVIRONMENTREQUEST']._serialized_end=1400
+  _globals['_GETENVIRONMENTREQUEST']._serialized_start=1402
+  _globals['_GETENVIRONMENTREQUEST']._serialized_end=1473
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=1475
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=1534
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=1536
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=1610
+  _globals['_SETPOLICYREQUEST']._serialized_start=1613
+  _globals['_SETPOLICYREQUEST']._serialized_end=1771
+  _globals['_DECLAREFREEZEREQUEST']._serialized_start=1774
+  _globals['_DECLAREFREEZEREQUEST']._serialized_end=1911
+  _globals['_LIFTFREEZEREQUEST']._serialized_start=1913
+  _globals['_LIFTFREEZEREQUEST']._serialized_end=2012
+  _globals['_RELEASESERVICE']._serialized_start=2015
+  _globals['_RELEASESERVICE']._serialized_end=3843
 # @@protoc_insertion_point(module_scope)

@@ -855,3 +855,41 @@ class ReadMark(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadMark: _TypeAlias = ReadMark  # noqa: Y015
+
+@_typing.final
+class AsOf(_message.Message):
+    """A moment in the past. A read as of a moment answers what it would have answered then, to whoever may read it now.
+    Not set for the present. Before the first fact there is nothing. A moment in the future is refused.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    time_ms: _builtins.int
+    """In ms since the epoch, of the log's time: all facts that had happened by then."""
+    sequence: _builtins.int
+    """Of one model or environment, or of what belongs to it: all facts up to this sequence, which etags and histories
+    have.
+    """
+    @_builtins.property
+    def read(self) -> Global___ReadMark:
+        """The state that an earlier answer to a list reflected: its `read`."""
+
+    def __init__(
+        self,
+        *,
+        time_ms: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        read: Global___ReadMark | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["moment", b"moment", "read", b"read", "sequence", b"sequence", "time_ms", b"time_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["moment", b"moment", "read", b"read", "sequence", b"sequence", "time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_moment: _TypeAlias = _typing.Literal["time_ms", "sequence", "read"]  # noqa: Y015
+    _WhichOneofArgType_moment: _TypeAlias = _typing.Literal["moment", b"moment"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_moment) -> _WhichOneofReturnType_moment | None: ...
+
+Global___AsOf: _TypeAlias = AsOf  # noqa: Y015

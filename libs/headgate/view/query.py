@@ -80,14 +80,24 @@ class Query:
 
 
 def new_query(
-    kind: Kind, model: str = "", filter_text: str = "", order_by: str = "", page_size: int = 0, page_token: str = ""
+    kind: Kind,
+    model: str = "",
+    filter_text: str = "",
+    order_by: str = "",
+    page_size: int = 0,
+    page_token: str = "",
+    moment: bytes = b"",
 ) -> Query:
-    """The query of a request. Raises BadQuery, which names the wrong field of the request."""
+    """The query of a request. `moment` is the one of the past that it asks for, in any form; empty for the present.
+
+    Raises BadQuery, which names the wrong field of the request.
+    """
     if page_size < 0:
         raise BadQuery("page_size", f"page_size is {page_size}: expected 0 or more")
     scope = "" if model == ANY_MODEL else model
     order = _order(kind, order_by or _default_order(kind, scope))
-    digest = _digest(kind.value, scope, filter_text.strip(), order.path, str(order.descending))
+    of_moment = (moment.hex(),) if moment else ()
+    digest = _digest(kind.value, scope, filter_text.strip(), order.path, str(order.descending), *of_moment)
     after = _after(page_token, digest) if page_token else None
     return Query(kind, scope, parse(kind, filter_text), order, page_rows(page_size), after, digest)
 
@@ -98,7 +108,7 @@ def page_rows(requested: int) -> int:
 
 
 def page_token(query: Query, last: Key) -> str:
-    """An opaque token for the page after `last`. It is valid for the same filter and order only."""
+    """An opaque token for the page after `last`. It is valid for the same filter, order and moment only."""
     body = json.dumps([query.digest, repr(last.value), last.id], separators=(",", ":"))
     return base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
 
@@ -115,7 +125,9 @@ def _after(token: str, digest: str) -> Key:
     if math.isnan(key.value) or not key.id.isascii():
         raise refused
     if token_digest != digest:
-        raise BadQuery("page_token", "page_token belongs to another parent, filter or order: start at the first page")
+        raise BadQuery(
+            "page_token", "page_token belongs to another parent, filter, order or moment: start at the first page"
+        )
     return key
 
 

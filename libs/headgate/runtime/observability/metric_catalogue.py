@@ -150,7 +150,7 @@ _REGISTRY = (
         "headgate_view_reads_total",
         "counter",
         (REGISTRY,),
-        "Lists, by the source that answered: view or fold.",
+        "Lists, by the source that answered: view, fold, or past for a moment in the past.",
         ("source",),
         cap=4,
     ),

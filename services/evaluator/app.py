@@ -39,8 +39,10 @@ class Evaluator:
     """The running service: the loop that finds and does evaluations, and its gRPC server."""
 
     def __init__(self, settings: Settings) -> None:
-        artifact_store(settings.artifacts)  # refuses a wrong setting before the service waits for anything
-        self._measure = MeasuringProcess(settings.artifacts, settings.keys)
+        artifact_store(settings)  # refuses a wrong setting before the service waits for anything
+        self._measure = MeasuringProcess(
+            settings.artifacts, settings.keys, settings.encryption_key, settings.encryption_token
+        )
         self._parts = parts = WorkerParts(EVALUATOR, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold = parts.fold

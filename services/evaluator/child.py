@@ -12,6 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from headgate.artifacts.encryption.open import key_encryption
 from headgate.artifacts.store import open_store
 from headgate.domain.build import MAX_LOG_TAIL
 from headgate.runtime.parent import end_first_for_memory, end_with_parent
@@ -30,7 +31,9 @@ def main() -> None:
 
 
 def answer_to(request: dict[str, Any]) -> dict[str, str]:
-    artifacts = Artifacts(open_store(request["artifacts"]), Path(request["keys"]))
+    token = Path(request["encryption_token"]) if request["encryption_token"] else None
+    store = open_store(request["artifacts"], keys=key_encryption(request["encryption_key"], token))
+    artifacts = Artifacts(store, Path(request["keys"]))
     version = resources.Version.FromString(as_bytes(request["version"]))
     baseline = resources.Version.FromString(as_bytes(request["baseline"])) if request["baseline"] is not None else None
     try:

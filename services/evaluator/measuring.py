@@ -71,6 +71,10 @@ class MeasuringProcess:
     """URL of the artifact store."""
     keys: Path
     """Directory of the trusted keys."""
+    encryption_key: str = ""
+    """URL of the key that encrypts the store; empty for none."""
+    encryption_token: Path | None = None
+    """File with the token for the Vault that has the key."""
     limit_seconds: float = MEASURING_SECONDS
 
     def __call__(
@@ -98,6 +102,8 @@ class MeasuringProcess:
         request = {
             "artifacts": self.artifacts,
             "keys": str(self.keys),
+            "encryption_key": self.encryption_key,
+            "encryption_token": str(self.encryption_token or ""),
             "version": as_text(version.SerializeToString()),
             "baseline": as_text(baseline.SerializeToString()) if baseline is not None else None,
         }

@@ -73,7 +73,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, parent: ParentLink | None = None) -> None:
         self._settings, self._parent = settings, parent
-        artifacts = artifact_store(settings.artifacts)
+        artifacts = artifact_store(settings)
         self._parts = parts = ServiceParts(GATEWAY, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
         self._fold, metrics = parts.fold, parts.metrics

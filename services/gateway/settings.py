@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headgate.domain.names import NAME_RULE, is_name
-from headgate.lifecycle.artifact_setting import require_store
-from headgate.lifecycle.authentication_setting import AuthenticatedSettings
+from headgate.lifecycle.artifact_setting import ArtifactSettings
 from headgate.lifecycle.service_parts import replica_name
 from headgate.runtime.settings import ABOVE_ZERO, CHECK, HOST
 from services.gateway.prediction_log.sampling import MAX_CONTENT_BYTES, models_of, rates_of, require_rate
@@ -62,10 +61,8 @@ def _require_content_bytes(size: int) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(AuthenticatedSettings):
+class Settings(ArtifactSettings):
     name: str = replica_name("gateway-0")
-    artifacts: str = field(metadata={CHECK: require_store})
-    """URL of the artifact store."""
     keys: Path
     """Directory of the trusted keys."""
     environment: str = field(default="production", metadata={CHECK: _require_environment})

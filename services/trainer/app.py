@@ -6,6 +6,7 @@ from pathlib import Path
 
 import grpc
 
+from headgate.artifacts.encryption.open import key_path_of
 from headgate.artifacts.file_urls import path_of
 from headgate.artifacts.keys import load_signing_key, load_trusted, trust
 from headgate.downloads.cache import Cache
@@ -68,7 +69,7 @@ def data_access(settings: Settings) -> DataAccess:
 
 class Trainer:
     def __init__(self, settings: Settings) -> None:
-        artifacts = artifact_store(settings.artifacts)
+        artifacts = artifact_store(settings)
         self._data = data_access(settings)
         self._parts = parts = WorkerParts(TRAINER, settings)
         self.name, self.grace_seconds = parts.name, parts.grace_seconds
@@ -155,7 +156,9 @@ class Trainer:
 
 def hidden(settings: Settings) -> tuple[Path, ...]:
     """What the code of commits cannot read: secrets, and the log and the artifacts of all models."""
-    secret = (settings.keys, settings.git_credentials, settings.tls_key, settings.authentication_first_token)
+    encryption = (key_path_of(settings.encryption_key), settings.encryption_token)
+    services = (settings.git_credentials, settings.tls_key, settings.authentication_first_token)
+    secret = (settings.keys, *services, *encryption)
     store = [path_of(settings.artifacts)] if settings.artifacts.startswith("file:") else []
     return (*(Path(path) for path in secret if path), *private_files(settings.log), *store)
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from headgate.domain.address import is_web_address
 from headgate.downloads.places import places_of
-from headgate.lifecycle.artifact_setting import require_store
-from headgate.lifecycle.authentication_setting import AuthenticatedSettings
+from headgate.lifecycle.artifact_setting import ArtifactSettings
 from headgate.lifecycle.service_parts import replica_name
 from headgate.runtime.settings import ABOVE_ZERO, CHECK
 from services.trainer.attempt.checkout import SSH_COMMAND
@@ -28,10 +27,8 @@ def _require_index(address: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(AuthenticatedSettings):
+class Settings(ArtifactSettings):
     name: str = replica_name("trainer-0")
-    artifacts: str = field(metadata={CHECK: require_store})
-    """URL of the artifact store."""
     keys: Path
     """Directory of the signing key and of the trusted keys."""
     work: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "headgate-trainer")

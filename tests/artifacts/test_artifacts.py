@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from headgate.artifacts import store as stores
+from headgate.artifacts import store_objects
 from headgate.artifacts.blobs import AGAIN
+from headgate.artifacts.encryption.key_file import KeyFile, create_key_file
 from headgate.artifacts.keys import (
     KeyUnusable,
     SigningKey,
@@ -37,9 +39,13 @@ from tests.server_process import free_ports
 SUBJECT = "models/fraud/versions/3"
 
 
-@pytest.fixture(name="store", params=["file", "memory"])
+@pytest.fixture(name="store", params=["file", "memory", "encrypted file", "encrypted memory"])
 def _store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    return open_store(f"file://{tmp_path}/a b" if request.param == "file" else "memory:///")
+    keys = None
+    if request.param.startswith("encrypted"):
+        create_key_file(tmp_path / "encryption.key")
+        keys = KeyFile(tmp_path / "encryption.key")
+    return open_store(f"file://{tmp_path}/a b" if request.param.endswith("file") else "memory:///", keys=keys)
 
 
 def test_a_blob_is_read_back_by_its_digest(store: ArtifactStore) -> None:
@@ -283,7 +289,7 @@ def test_the_reason_shows_no_password() -> None:
 def test_a_blob_of_several_parts_is_read_back_whole_and_checked(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(stores, "PART_BYTES", 8)
+    monkeypatch.setattr(store_objects, "PART_BYTES", 8)
     sha256 = store.put(bytes(range(size)))
     assert store.view(sha256) == bytes(range(size))
     store.replace(path(sha256), bytes(size - 1))

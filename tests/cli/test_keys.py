@@ -27,7 +27,7 @@ def test_the_keys_are_made_once_and_kept(
     assert list(load_trusted(home / "keys")) == [yaml.safe_load(first)["key_id"]]
     assert (home / "keys/signing.key").stat().st_mode & 0o077 == 0
     assert run(monkeypatch, "keys", "create", "keys") == 0
-    assert capsys.readouterr().out.startswith("key_id       ")
+    assert capsys.readouterr().out.startswith("key_id          ")
 
 
 def test_a_file_that_is_not_a_key_is_named_and_kept(

@@ -112,6 +112,6 @@ def test_the_versions_of_another_registry_are_not_looked_for_in_this_folder(
 
 def test_a_check_reads_no_more_versions_than_its_limit(world: World, home: Path) -> None:
     with Stubs(f"127.0.0.1:{world.registry_port}", "") as stubs:
-        checked = check_live_artifacts(stubs, home / "artifacts", home / "keys", limit=0)
+        checked = check_live_artifacts(stubs, home / "artifacts", home / "keys", None, limit=0)
         assert (checked.versions, checked.more) == (0, True)
-        assert not check_live_artifacts(stubs, home / "artifacts", home / "keys", limit=1).more
+        assert not check_live_artifacts(stubs, home / "artifacts", home / "keys", None, limit=1).more

@@ -20,6 +20,7 @@ FRAUD = "tests/journeys/test_fraud.py"
 HISTORIES = "tests/histories/test_histories.py"
 LETTERS = "tests/cli/test_dead_letters.py"
 PAST = "tests/registry/test_as_of_commands.py"
+ENCRYPTION = "tests/cli/test_encryption.py"
 PEOPLE = "tests/cli/test_people.py"
 RELEASES = "tests/cli/test_release_verbs.py"
 TOPICS = "tests/cli/test_topics.py"
@@ -60,6 +61,11 @@ RUN_BY: dict[str, str] = {
     "headgate data add --uri": "tests/cli/test_repository.py",
     "headgate doctor": FRAUD,
     "headgate edge --device --environment --from --keys --state": "tests/gateway/edge/test_process.py",
+    "headgate encryption create": ENCRYPTION,
+    "headgate encryption encrypt": ENCRYPTION,
+    "headgate encryption retire": ENCRYPTION,
+    "headgate encryption rotate": ENCRYPTION,
+    "headgate encryption status": ENCRYPTION,
     "headgate environment get": RELEASES,
     "headgate environment set-policy": FRAUD,
     "headgate event send": "tests/cli/test_event_outcome.py",
@@ -148,7 +154,7 @@ RUN_BY: dict[str, str] = {
 }
 """A command without its arguments, with sorted options -> the test file with a call that has all of these words."""
 
-ADDED_WORDS = {LETTERS: {"log", "dead-letters"}}
+ADDED_WORDS = {LETTERS: {"log", "dead-letters"}, ENCRYPTION: {"encryption"}}
 """Words that a fixture of the file puts before the words of each call."""
 
 RUN_ELSEWHERE: dict[str, tuple[str, str]] = {

@@ -14,6 +14,7 @@ PLACES = {
     "kafka": ("libs/headgate/log/kafka/",),
     "sqlite3": ("libs/headgate/log/sqlite/",),
     "obstore": ("libs/headgate/artifacts/store", "libs/headgate/downloads/buckets"),
+    "tink": ("libs/headgate/artifacts/encryption/",),
     "cryptography": ("libs/headgate/artifacts/", "libs/headgate/certificates/"),
     "prometheus_client": ("libs/headgate/runtime/observability/",),
     "opentelemetry": ("libs/headgate/runtime/observability/tracing_otel",),

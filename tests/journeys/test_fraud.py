@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from examples.driver import Facts, Repository, Running, UnexpectedResult
+from headgate.cli.session import HOME
 from headgate.client.timeline import describe
 from headgate.v1 import facts_pb2 as facts
 from tests.house.test_docs import shown
@@ -71,6 +72,15 @@ def test_a_commit_that_misses_the_gate_is_followed_by_one_that_meets_it(running:
     watched.wait(lambda record: record.HasField("release_completed"), "v2 goes live", RELEASE_SECONDS)
     watched.close()
     assert json.loads(running.command("model", "get", "fraud", "-o", "json"))["live"] == {"production": 2}
+
+    # Whoever copies the artifacts sees no weights. A rotation leaves them readable.
+    running.command("version", "download", "fraud/2", "downloaded")
+    model = (running.folder / "downloaded" / "model.onnx").read_bytes()
+    stored = [file.read_bytes() for file in (running.folder / HOME / "artifacts").rglob("*") if file.is_file()]
+    weights = [model[start : start + 64] for start in range(0, len(model) - 64, 64)]
+    assert stored
+    assert not [part for part in weights if any(part in content for content in stored)]
+    running.command("encryption", "rotate")
 
     # After a restart in the same folder the same version is live and answers.
     running.stop()

@@ -111,7 +111,7 @@ def test_a_registry_names_the_setting_of_a_redis_with_a_port_that_cannot_be(url:
 
 def test_a_service_names_the_setting_of_an_artifact_store_with_a_port_that_cannot_be() -> None:
     with pytest.raises(SettingsError, match=r"^HEADGATE_ARTIFACTS=.*: a port is from 1 to 65535"):
-        artifact_store("https://one:0/bucket")
+        artifact_store(Gateway(log="sqlite:x", keys=Path("/k"), artifacts="https://one:0/bucket"))
 
 
 REQUIRED = {"HEADGATE_LOG": "sqlite:x", "HEADGATE_ARTIFACTS": "file:///a", "HEADGATE_KEYS": "/k"}

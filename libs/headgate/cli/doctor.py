@@ -2,9 +2,10 @@
 
 import platform
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +14,11 @@ from urllib.request import urlopen
 import grpc
 import typer
 
+from headgate.artifacts.encryption.key_encryption import KeyEncryption
 from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
 from headgate.cli.clocks import wrong_clocks
 from headgate.cli.doctor_access import Finding, access_findings, certificate_findings
+from headgate.cli.encryption_key import EncryptionKey, EncryptionToken, opened_key
 from headgate.cli.exit_codes import Exit
 from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, show_data, show_line
@@ -54,16 +57,30 @@ ArtifactsUrl = Annotated[
 
 
 def doctor(
-    context: typer.Context, redis: Redis = "", artifacts: ArtifactsUrl = "", output: Output = Format.TABLE
+    context: typer.Context,
+    redis: Redis = "",
+    artifacts: ArtifactsUrl = "",
+    encryption_key: EncryptionKey = "",
+    encryption_token: EncryptionToken = None,
+    output: Output = Format.TABLE,
 ) -> None:
     """Check services and log, and artifacts and keys where `headgate up` ran. Exit with 1 when something is wrong."""
     refuse_wrong_port("--redis", redis)
     _refuse_wrong_store(artifacts)
     current = session(context)
     home = Path(HOME)
+    key = partial(opened_key, encryption_key, encryption_token)
     services, served = _services(current, home), _served(current)
     access = access_findings(current.stubs)
-    findings = [*services, *access, *served, *_log(current), *_home(current, home), *_view(redis), *_store(artifacts)]
+    findings = [
+        *services,
+        *access,
+        *served,
+        *_log(current),
+        *_home(current, home, key),
+        *_view(redis),
+        *_store(artifacts),
+    ]
     if output is Format.TABLE:
         for finding in findings:
             show_line("ok   " if finding.well else "WRONG", f"{finding.what}: {finding.detail}")
@@ -74,6 +91,8 @@ def doctor(
         raise typer.Exit(Exit.FAILED)
 
 
+OpenKey = Callable[[], KeyEncryption | None]
+"""Opens the key of an encrypted store. Raises CommandFailed."""
 SERVED = "READY"
 """The state of a version that answers requests, in Triton's words."""
 
@@ -214,12 +233,12 @@ def _clocks(wrong: list[str], services: int) -> list[Finding]:
     return [Finding("clocks", False, f"{problem}; see the runbook HeadgateClockSkew") for problem in wrong] or [good]
 
 
-def _home(current: Session, home: Path) -> list[Finding]:
+def _home(current: Session, home: Path, key: OpenKey) -> list[Finding]:
     """The findings about the artifacts, keys and certificates of `headgate up`; none in a folder where it never ran."""
-    return [*_artifacts(current, home), _keys(home), *certificate_findings(home)] if home.is_dir() else []
+    return [*_artifacts(current, home, key), _keys(home), *certificate_findings(home)] if home.is_dir() else []
 
 
-def _artifacts(current: Session, home: Path) -> list[Finding]:
+def _artifacts(current: Session, home: Path, key: OpenKey) -> list[Finding]:
     """One finding for each file that is wrong; one in all when none is."""
     folder, registry = home / "artifacts", current.stubs.registry_address
     if not folder.is_dir():
@@ -232,8 +251,8 @@ def _artifacts(current: Session, home: Path) -> list[Finding]:
     from headgate.cli.live_artifacts import check_live_artifacts
 
     try:
-        checked = check_live_artifacts(current.stubs, folder, home / KEYS)
-    except KeyUnusable as error:
+        checked = check_live_artifacts(current.stubs, folder, home / KEYS, key())
+    except (KeyUnusable, CommandFailed) as error:
         return [Finding("artifacts", False, f"the live versions cannot be checked: {error}")]
     except grpc.RpcError as error:
         reason = f"the registry at {registry} answers {error.code().name}: {error.details()}"

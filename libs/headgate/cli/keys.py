@@ -1,4 +1,4 @@
-"""`headgate keys` makes the key pair that signs artifacts and verifies them."""
+"""`headgate keys` makes the key pair that signs artifacts and verifies them, and the key that encrypts them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,26 +8,36 @@ import typer
 from headgate.artifacts.keys import KeyUnusable, create_keys
 from headgate.cli.files import local_path
 from headgate.cli.render import Format, Output, pairs, show_data
-from headgate.cli.session import CommandFailed
+from headgate.cli.session import ENCRYPTION_KEY, CommandFailed
 
-keys = typer.Typer(help="The keys that sign artifacts and verify them.", no_args_is_help=True)
+keys = typer.Typer(help="The keys that sign, verify and encrypt artifacts.", no_args_is_help=True)
 
 
 @keys.command("create")
 def create(
     folder: Annotated[
         Path,
-        typer.Argument(parser=local_path, metavar="FOLDER", help="The folder for signing.key and trusted/ID.pub."),
+        typer.Argument(
+            parser=local_path, metavar="FOLDER", help="The folder for signing.key, trusted/ID.pub and encryption/key."
+        ),
     ],
     output: Output = Format.TABLE,
 ) -> None:
-    """Make a signing key for the trainer and a public key for gateway and evaluator. Existing keys are kept."""
+    """Make a signing key for the trainer, a public key for gateway and evaluator, and the key of the artifact store.
+
+    Existing keys are kept.
+    """
+    # Imported here, because the other commands need no cryptography of it.
+    from headgate.artifacts.encryption.key_file import create_key_file
+
+    encryption_key = folder / ENCRYPTION_KEY
     try:
         made = create_keys(folder)
+        create_key_file(encryption_key)
     except KeyUnusable as error:
         raise CommandFailed(str(error)) from error
     files = {"signing_key": str(folder / "signing.key"), "trusted": str(folder / "trusted" / f"{made.key_id}.pub")}
-    found = {"key_id": made.key_id, **files}
+    found = {"key_id": made.key_id, **files, "encryption_key": str(encryption_key)}
     if output is Format.TABLE:
         pairs(found)
     else:

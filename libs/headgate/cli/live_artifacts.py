@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from headgate.artifacts.encryption.key_encryption import KeyEncryption
 from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.manifest import artifact_problems
 from headgate.artifacts.store import open_store
@@ -26,9 +27,11 @@ class Checked:
     more: bool
 
 
-def check_live_artifacts(stubs: Stubs, artifacts: Path, keys: Path, limit: int = MAX_VERSIONS) -> Checked:
+def check_live_artifacts(
+    stubs: Stubs, artifacts: Path, keys: Path, decrypting: KeyEncryption | None, limit: int = MAX_VERSIONS
+) -> Checked:
     """Reads the files of the live versions. Raises KeyUnusable, and grpc.RpcError when the registry does not answer."""
-    store, trusted = open_store(artifacts.absolute().as_uri(), create=False), load_trusted(keys)
+    store, trusted = open_store(artifacts.absolute().as_uri(), create=False, keys=decrypting), load_trusted(keys)
     live = list(islice(_live_versions(stubs), limit + 1))
     problems = []
     for model, number in live[:limit]:

@@ -14,6 +14,7 @@ from headgate.cli import (
     console,
     doctor,
     edge,
+    encryption,
     evaluation,
     event,
     explain,
@@ -212,6 +213,7 @@ app.add_typer(gateways.gateway, name="gateway")
 app.add_typer(prediction_log.prediction, name="prediction")
 app.add_typer(logs.log, name="log")
 app.add_typer(keys.keys, name="keys")
+app.add_typer(encryption.encryption, name="encryption")
 app.command("login")(login.login)
 app.command("logout")(login.logout)
 app.add_typer(access.access, name="access")

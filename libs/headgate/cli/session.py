@@ -28,6 +28,8 @@ TOKEN = "token"
 """The file in that folder with the token of its owner."""
 KEYS = "keys"
 """The folder in it with all that is secret, which the trainer hides from the code of commits."""
+ENCRYPTION_KEY = "encryption/key"
+"""The file in that folder with the key that encrypts the artifacts. A folder of its own can be mounted alone."""
 HOST = "127.0.0.1"
 DEFAULT_PORTS: Mapping[str, int] = {
     "registry": 7400,

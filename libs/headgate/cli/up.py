@@ -21,7 +21,7 @@ from headgate.cli.free_ports import HOST, free_ports, is_free
 from headgate.cli.own_certificates import OwnCertificates
 from headgate.cli.own_token import OwnToken
 from headgate.cli.printing import report
-from headgate.cli.session import HOME, KEYS, CommandFailed, default_log
+from headgate.cli.session import ENCRYPTION_KEY, HOME, KEYS, CommandFailed, default_log
 from headgate.cli.supervisor import FatalExit, Program, Supervisor
 from headgate.client.stubs import serves
 from headgate.client.tls import ClientTls
@@ -46,6 +46,7 @@ TLS_SECONDS = 0.5
 RENEWAL_SECONDS = 3_600.0
 """How often certificates are looked at that end soon."""
 AUTHENTICATION = "HEADGATE_AUTHENTICATION"
+ENCRYPTION = "HEADGATE_ENCRYPTION_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class Layout:
             "HEADGATE_LOG": self.log_url,
             "HEADGATE_ARTIFACTS": (self.home / "artifacts").as_uri(),
             "HEADGATE_KEYS": str(self.home / KEYS),
+            # Outside the folder of the artifacts, so that a copy of that folder shows nothing.
+            ENCRYPTION: os.environ.get(ENCRYPTION) or (self.home / KEYS / ENCRYPTION_KEY).as_uri(),
             "HEADGATE_PORT": str(self.ports[service]),
             "HEADGATE_METRICS_PORT": str(self.metrics_ports[service]),
             "HEADGATE_HOST": HOST,
@@ -222,6 +225,11 @@ def _prepare(layout: Layout, log_wait_seconds: float, signals: "SimpleQueue[int]
     for name in ("artifacts", "logs", *(f"work/{service}" for service in SERVICES)):
         (layout.home / name).mkdir(parents=True, exist_ok=True)
     create_keys(layout.home / KEYS)
+    if not os.environ.get(ENCRYPTION):
+        # Imported here, because the other commands need no cryptography of it.
+        from headgate.artifacts.encryption.key_file import create_key_file
+
+        create_key_file(layout.home / KEYS / ENCRYPTION_KEY)
     log = await_log(layout.log_url, log_wait_seconds, report, partial(_received, signals), create_declared)
     log.close()
     running = {

@@ -7,6 +7,7 @@ import typer
 
 from headgate.artifacts.layout import PROVENANCE_FILE
 from headgate.bom.version import version_bom
+from headgate.cli.encryption_key import EncryptionKey, EncryptionToken, opened_key
 from headgate.cli.models import VersionName
 from headgate.cli.printing import show
 from headgate.cli.session import HOME, KEYS, refuse_wrong_port, session, version_name
@@ -20,6 +21,8 @@ def show_bom(
     name: VersionName,
     artifacts: StoreUrl = "",
     keys: KeysFolder = None,
+    encryption_key: EncryptionKey = "",
+    encryption_token: EncryptionToken = None,
 ) -> None:
     """Print a version's bill of materials as CycloneDX 1.6: files, code, data, packages and metrics.
 
@@ -28,5 +31,6 @@ def show_bom(
     refuse_wrong_port("--artifacts", artifacts)
     request = registry_service.GetVersionRequest(name=version_name(name))
     version = session(context).stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
-    files = verified_files(version, store_or_own(artifacts), keys or Path(HOME) / KEYS, [PROVENANCE_FILE])
+    decrypting = opened_key(encryption_key, encryption_token)
+    files = verified_files(version, store_or_own(artifacts), keys or Path(HOME) / KEYS, [PROVENANCE_FILE], decrypting)
     show(version_bom(version, json.loads(files[PROVENANCE_FILE])))

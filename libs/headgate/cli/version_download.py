@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from headgate.artifacts.encryption.key_encryption import KeyEncryption
 from headgate.artifacts.file_urls import path_of
 from headgate.artifacts.keys import KeyUnusable, load_trusted
 from headgate.artifacts.manifest import unseal
+from headgate.cli.encryption_key import EncryptionKey, EncryptionToken, opened_key
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
 from headgate.cli.models import VersionName
@@ -58,6 +60,8 @@ def download_version(
     ] = None,
     artifacts: StoreUrl = "",
     keys: KeysFolder = None,
+    encryption_key: EncryptionKey = "",
+    encryption_token: EncryptionToken = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Copy the files of a trained version into a new folder. Its signature and every digest are checked first."""
@@ -68,7 +72,8 @@ def download_version(
         raise CommandFailed(f"there is no folder {folder.absolute().parent}", Exit.NOT_FOUND)
     request = registry_service.GetVersionRequest(name=version_name(name))
     version = session(context).stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
-    files = verified_files(version, store_or_own(artifacts), keys or Path(HOME) / KEYS, file or ())
+    decrypting = opened_key(encryption_key, encryption_token)
+    files = verified_files(version, store_or_own(artifacts), keys or Path(HOME) / KEYS, file or (), decrypting)
     write_all(files, folder)
     show_rows([{"file": str(folder / name), "bytes": len(content)} for name, content in files.items()], output)
     report(f"the signature and the digests of {in_words(version.name)} are right")
@@ -80,7 +85,11 @@ def store_or_own(url: str) -> str:
 
 
 def verified_files(
-    version: resources.Version, store_url: str, keys: Path, wanted: Sequence[str] = ()
+    version: resources.Version,
+    store_url: str,
+    keys: Path,
+    wanted: Sequence[str] = (),
+    decrypting: KeyEncryption | None = None,
 ) -> dict[str, bytes]:
     """The files by name, with the signed manifest. Without `wanted`, all files. Raises CommandFailed."""
     # Imported here, because the other commands need no object store.
@@ -94,7 +103,7 @@ def verified_files(
         if not folder.is_dir():
             raise CommandFailed(f"there is no folder {folder}", Exit.NOT_FOUND)
     try:
-        store = open_store(store_url, create=False)
+        store = open_store(store_url, create=False, keys=decrypting)
         digests = unseal(store, version.artifact, version.name, load_trusted(keys))
         chosen = _chosen(digests, wanted)
         files = {name: store.get(sha256) for name, sha256 in chosen.items()}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headgate.artifacts.keys import SigningKey, TrustedKeys, has_signed
-from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactStore, StoreUnavailable
+from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactStore, StoreError, StoreUnavailable
 
 FOLDER = "checkpoints"
 DOMAIN = b"headgate checkpoint v1\0"
@@ -62,7 +62,7 @@ def find_checkpoint(store: ArtifactStore, trusted: TrustedKeys, origin: Origin) 
     """The checkpoint from which the training can go on; None when there is none that may be used."""
     try:
         stored = store.latest(path(origin.version))
-    except StoreUnavailable as error:
+    except StoreError as error:
         logger.warning("checkpoint not read", extra={"version": origin.version, "error": str(error)})
         return None
     if stored is None:

@@ -18,6 +18,7 @@ from tests.bench import (
     idle,
     many_models,
     pages,
+    past,
     prediction,
     prediction_metrics,
     publish,
@@ -39,6 +40,7 @@ PEER_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 MEASUREMENTS = {
     "access": access.measure,
     "replay": replay.measure,
+    "past": past.measure,
     "view": view.measure,
     "memory": registry.measure_memory,
     "registry": registry.measure,

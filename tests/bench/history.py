@@ -23,23 +23,23 @@ SHAPE = 1
 """Raise it when the facts below change. Then files with the older facts are not used any more."""
 
 
-def history(folder: Path, facts: int) -> Path:
-    """The file of a log with this many facts. Writes it if it does not exist yet."""
-    path = folder / f"history-{SHAPE}-{facts}.db"
+def history(folder: Path, facts: int, models: int = MODELS) -> Path:
+    """The file of a log with this many facts of so many models. Writes it if it does not exist yet."""
+    path = folder / f"history-{SHAPE}-{facts}-{models}.db"
     if not path.exists():
         partial = path.with_suffix(".partial")
         for leftover in folder.glob(f"{partial.name}*"):
             leftover.unlink()
-        _write(partial, facts)
+        _write(partial, facts, models)
         partial.rename(path)
     return path
 
 
-def _write(path: Path, facts: int) -> None:
+def _write(path: Path, facts: int, models: int) -> None:
     log = SqliteLog(path)
     log.create_topics(topics.TOPICS)
     batch: list[Message] = []
-    for number, message in enumerate(_messages(facts), start=1):
+    for number, message in enumerate(_messages(facts, models), start=1):
         batch.append(message)
         if len(batch) == BATCH or number == facts:
             log.append_all(batch, timeout_seconds=60.0)
@@ -47,8 +47,8 @@ def _write(path: Path, facts: int) -> None:
     log.close()
 
 
-def _messages(facts: int) -> Iterator[Message]:
-    streams = [_stream(number) for number in range(MODELS)]
+def _messages(facts: int, models: int) -> Iterator[Message]:
+    streams = [_stream(number) for number in range(models)]
     written, version = 0, 0
     while True:
         version += 1

@@ -30,3 +30,14 @@ def test_a_change_stays_when_the_version_is_no_longer_referenced() -> None:
     versions[1].quarantined = True
     gc.collect()
     assert versions[1].quarantined
+
+
+def test_a_copy_shares_nothing_with_what_it_was_made_of() -> None:
+    versions = Versions([resources.Version(commit="a")])
+    copied = versions.copy()
+    copied[1].quarantined = True
+    copied.add(commit="b")
+    versions.add(commit="c")
+    assert [(each.commit, each.quarantined) for each in versions.values()] == [("a", False), ("c", False)]
+    assert [(each.commit, each.quarantined) for each in copied.values()] == [("a", True), ("b", False)]
+    assert copied.size_bytes() > versions.size_bytes() > 0

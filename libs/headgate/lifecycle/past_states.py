@@ -14,7 +14,6 @@ from google.protobuf.message import Message
 
 from headgate.domain.fact import fact_of
 from headgate.domain.state import AccessState, EnvironmentState, ModelState
-from headgate.domain.versions import Versions
 from headgate.lifecycle.records import Found
 from headgate.lifecycle.stream import Stream, new_stream
 
@@ -73,7 +72,7 @@ def copy_of_state(state: State) -> State:
             return ModelState(
                 state.name,
                 _copy(state.model),
-                Versions(state.versions.values()),
+                state.versions.copy(),
                 {number: _copy(release) for number, release in state.releases.items()},
                 {repository: dict(built) for repository, built in state.built.items()},
                 dict(state.authors),
@@ -129,8 +128,7 @@ def _size_bytes(state: State) -> int:
     match state:
         case ModelState():
             releases = sum(release.ByteSize() for release in state.releases.values())
-            versions = sum(version.ByteSize() for version in state.versions.values())
-            return STATE_BYTES + state.model.ByteSize() + versions + releases
+            return STATE_BYTES + state.model.ByteSize() + state.versions.size_bytes() + releases
         case EnvironmentState():
             return STATE_BYTES + state.environment.ByteSize()
         case AccessState():

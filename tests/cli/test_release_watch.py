@@ -154,6 +154,7 @@ def test_the_block_shows_the_elapsed_time_the_wait_and_the_evidence():
         "keys: v2 1 (0 bad), v1 2 (0 bad); inconclusive: evidence that v2 is worse 1 of 100, that it is good enough"
         " 1.5 of 20",
     ]
+    assert live_lines(moment(75, paused=True)) == ["stepping 1/2 for 1 min 15 s, now paused"]
     assert live_lines(moment(75, "COMPLETED")) == []
 
 

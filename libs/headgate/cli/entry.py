@@ -2,13 +2,12 @@
 
 import signal
 import sys
-from typing import NoReturn
 
 from headgate.runtime.interrupts import INTERRUPTED, end_at_once, end_in_order, end_or_report
 
 
-def main() -> NoReturn:
-    """Runs the command line and ends the process."""
+def main() -> None:
+    """Runs the command line and ends the process. Raises SystemExit."""
     signal.signal(signal.SIGINT, end_at_once)  # what has not begun needs no order at its end
     sys.unraisablehook = end_or_report
     code: str | int | None = INTERRUPTED

@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from headgate.cli.columns import phase_text, phase_word
+from headgate.cli.columns import phase_text
 from headgate.cli.printing import show
 from headgate.cli.tables import GAP, page_text
 from headgate.cli.waits import NewWaits, Waits
 from headgate.client.stubs import Stubs
 from headgate.client.timeline import weights_line
 from headgate.client.watching import watch_through_restarts
+from headgate.domain.phases import phase_with_step
 from headgate.domain.printable import printable
 from headgate.domain.release import TERMINAL
 from headgate.domain.words import duration_text, time_text, word_of
@@ -181,7 +182,9 @@ def live_lines(moment: Moment) -> list[str]:
     release = moment.release
     if release.phase in TERMINAL:
         return []
-    lines = [f"{phase_word(release)} for {duration_text(moment.at_ms - release.phase_since_ms)}"]
+    # The phase goes on in a pause.
+    lasted = f"{phase_with_step(release)} for {duration_text(moment.at_ms - release.phase_since_ms)}"
+    lines = [f"{lasted}, now paused" if release.paused else lasted]
     if moment.waiting_left:
         lines.append(f"waits for {moment.waiting_left}")
     if evidence := evidence_text(release, moment.judgement):

@@ -8,11 +8,16 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from headgate.client.stubs import Stubs
+from headgate.client.tls import ClientTls
 from headgate.lifecycle.authentication_setting import administrators_of, call_check
 from headgate.lifecycle.folded_access import FoldedAccess
+from headgate.lifecycle.past import Past
 from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric import PORTAL
 from headgate.worker.parts import WorkerParts
+from services.portal.actions import action_routes
+from services.portal.callers import Callers
 from services.portal.guard import Bounds
 from services.portal.http_server import HttpServer
 from services.portal.live import Live
@@ -22,6 +27,7 @@ from services.portal.sessions import NAME_BYTES, Once, Sessions
 from services.portal.settings import Settings
 from services.portal.sign_in import SignIn
 from services.portal.site import Site, application
+from services.portal.sources import Sources
 from services.portal.viewer import Viewers
 from services.portal.world import World
 
@@ -41,8 +47,10 @@ class Portal:
         sessions = Sessions(time.monotonic, _new_name)
         viewers = Viewers(call_check(settings, parts, known), sessions, parts.tls is not None)
         self._live = Live()
-        site = Site(viewers, self._world)
+        self._callers = Callers(_stubs(settings))
+        site = Site(viewers, self._world, Sources(Past(parts.log, parts.fold), self._callers, parts.fold.lock))
         routes = [*live_routes(site, self._live, PAGES), *SignIn(viewers, Once(time.monotonic), _new_name).routes()]
+        routes += action_routes(viewers, self._callers)
         self.application = application(site, PAGES, routes, Bounds(_hosts(settings)))
         self.http = HttpServer(self.application, settings.host, settings.console_port, parts.tls)
 
@@ -61,6 +69,7 @@ class Portal:
         self._live.close()
         self.http.stop(deadline.left(SHARE_OF_PAGES))
         self._server.stop(deadline.left(SHARE_OF_CALLS))
+        self._callers.close()
         self._parts.close(deadline)
 
     @contextmanager
@@ -73,6 +82,12 @@ class Portal:
 def _hosts(settings: Settings) -> tuple[str, ...]:
     host = urlsplit(settings.console_url).hostname
     return (host.lower(),) if host else ()
+
+
+def _stubs(settings: Settings) -> Stubs:
+    certificate, key = settings.tls_certificate, settings.tls_key
+    tls = ClientTls(settings.tls_ca, certificate, key) if settings.tls_ca else None
+    return Stubs(settings.registry, "", trainer=settings.trainer, deployer=settings.deployer, tls=tls)
 
 
 def _new_name() -> str:

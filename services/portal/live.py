@@ -16,8 +16,6 @@ MAX_VIEWERS = 2_000
 """Further pages stay as they are until they are loaded again."""
 LEAST_SECONDS = 0.5
 """Between two versions of one page, so that a busy log costs no more than two renderings a second."""
-MOST_SECONDS = 10.0
-"""After this time a page is made again without a change of the state: ages and countdowns move."""
 SEND_SECONDS = 30.0
 """A viewer who takes nothing for so long is gone."""
 RETRY_MS = 2_000
@@ -31,8 +29,8 @@ Make = Callable[[], str]
 class _Channel:
     """One page for all who are shown the same."""
 
-    def __init__(self, make: Make) -> None:
-        self.make = make
+    def __init__(self, make: Make, most_seconds: float) -> None:
+        self.make, self.most_seconds = make, most_seconds
         self.changed = asyncio.Event()
         self.viewers = 0
         self.version = 0
@@ -68,16 +66,16 @@ class Live:
     def is_full(self) -> bool:
         return self.viewers >= MAX_VIEWERS or self._is_closed
 
-    def stream(self, key: Hashable, make: Make) -> "LiveResponse":
-        """The answer that follows this page."""
+    def stream(self, key: Hashable, make: Make, most_seconds: float) -> "LiveResponse":
+        """The answer that follows this page. It is made again after that time, because ages and evidence move."""
         self._loop = asyncio.get_running_loop()
-        return LiveResponse(self, key, make)
+        return LiveResponse(self, key, make, most_seconds)
 
-    def join(self, key: Hashable, make: Make) -> _Channel:
+    def join(self, key: Hashable, make: Make, most_seconds: float) -> _Channel:
         """The channel of the page, with one more viewer."""
         channel = self._channels.get(key)
         if channel is None:
-            channel = self._channels[key] = _Channel(make)
+            channel = self._channels[key] = _Channel(make, most_seconds)
             channel.task = asyncio.create_task(self._follow(channel))
         channel.make = make  # of the viewer who came last, whose session is the newest
         channel.viewers += 1
@@ -113,7 +111,7 @@ class Live:
                 await _publish(channel, html)
             await asyncio.sleep(LEAST_SECONDS)
             try:
-                await asyncio.wait_for(channel.changed.wait(), MOST_SECONDS)
+                await asyncio.wait_for(channel.changed.wait(), channel.most_seconds)
             except TimeoutError:
                 continue
         async with channel.published:
@@ -132,11 +130,11 @@ async def _publish(channel: _Channel, html: str) -> None:
 class LiveResponse:
     """An ASGI answer of server-sent events: `page` with new HTML, or a comment that shows that all is well."""
 
-    def __init__(self, live: Live, key: Hashable, make: Make) -> None:
-        self._live, self._key, self._make = live, key, make
+    def __init__(self, live: Live, key: Hashable, make: Make, most_seconds: float) -> None:
+        self._live, self._key, self._make, self._most_seconds = live, key, make, most_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        channel = self._live.join(self._key, self._make)
+        channel = self._live.join(self._key, self._make, self._most_seconds)
         gone = asyncio.create_task(_until_gone(receive))
         sending = asyncio.create_task(self._send(channel, send))
         try:

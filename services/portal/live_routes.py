@@ -29,7 +29,7 @@ def _answer(site: Site, live: Live, page: Page) -> Any:
         if live.is_full:
             return PlainTextResponse("too many pages are open; load this one again to see what is new\n", 503)
         url = own_url(request).removeprefix(PREFIX)
-        return live.stream((url, viewer.key), _maker(site, page, viewer, request, url))
+        return live.stream((url, viewer.key), _maker(site, page, viewer, request, url), page.most_seconds)
 
     return answer
 

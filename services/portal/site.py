@@ -1,8 +1,9 @@
 """The application: the routes of pages, of sign-in, of the files, and the way from a request to a rendered page."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -14,14 +15,22 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from headgate.domain.names import model_stream
 from headgate.domain.printable import printable
+from headgate.lifecycle.past import FactsLimit
+from headgate.lifecycle.stream import Stream
+from headgate.log.port import LogError
 from services.portal.guard import Bounds, Guard
 from services.portal.page import Look, NoSuchPage, Page
 from services.portal.rendering import render, static_files, static_url
+from services.portal.sources import Sources
+from services.portal.timeline import BadTime, Timeline, moment_of, timeline
 from services.portal.viewer import Viewer, Viewers
-from services.portal.world import World
+from services.portal.world import World, world_at
 
 MAX_SHOWN = 300
+PART_HEADER = "x-part"
+"""Of a request for what stands in <main> alone."""
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 logger = logging.getLogger(__name__)
@@ -33,21 +42,55 @@ OpenWorld = Callable[[], AbstractContextManager[World]]
 class Site:
     """Renders pages. Each page is made once for its first answer, and again for each viewer who stays on it."""
 
-    def __init__(self, viewers: Viewers, world: OpenWorld) -> None:
-        self.viewers, self._world = viewers, world
+    def __init__(self, viewers: Viewers, world: OpenWorld, sources: Sources) -> None:
+        self.viewers, self._world, self._sources = viewers, world, sources
 
     def html(
         self, page: Page, viewer: Viewer, path: Mapping[str, Any], query: Mapping[str, str], url: str, *, whole: bool
     ) -> str:
-        """The page as HTML. Raises NoSuchPage."""
-        with self._world() as world:
-            shown = page.model(Look(world, viewer, path, query))
-            values = {"page": shown, "viewer": viewer, "world": world, "url": url, "is_open": self.viewers.is_open}
-            return render(page.template, values, whole=whole)
+        """The page as HTML. Raises NoSuchPage, BadTime, FactsLimit and LogError."""
+        with self._world() as now:
+            present = World(now.folded, now.now_ms)
+        at = query.get("at", "")
+        if at:
+            look = Look(world_at(self._sources.past, moment_of(at, present.now_ms)), viewer, path, query)
+            look = replace(look, gathered=page.gather(self._sources, look))
+            shown = page.model(look)
+            with self._world() as now:
+                slider = self._slider(page, look, now)
+                return self._rendered(page, shown, look, slider, url, whole)
+        gathered = page.gather(self._sources, Look(present, viewer, path, query))
+        with self._world() as now:
+            look = Look(now, viewer, path, query, gathered)
+            return self._rendered(page, page.model(look), look, self._slider(page, look, now), url, whole)
+
+    def _slider(self, page: Page, look: Look, now: World) -> Timeline | None:
+        streams, wanted = now.folded.streams, page.stream(look.path)
+        found = [streams.get(wanted)] if wanted else self._visible(look.viewer, now)
+        return timeline((each for each in found if each is not None), look.world.now_ms, look.world.is_past)
+
+    def _visible(self, viewer: Viewer, now: World) -> Iterator[Stream]:
+        for state in now.folded.models.values():
+            stream = now.folded.streams.get(model_stream(state.name))
+            if stream is not None and viewer.sees(state.name, state.model.labels):
+                yield stream
+
+    def _rendered(self, page: Page, shown: Any, look: Look, slider: Timeline | None, url: str, whole: bool) -> str:
+        values = {
+            "page": shown,
+            "viewer": look.viewer,
+            "world": look.world,
+            "slider": slider,
+            "url": url,
+            "here": url.partition("?")[0],
+            "is_open": self.viewers.is_open,
+        }
+        return render(page.template, values, whole=whole)
 
     def part(self, template: str, shown: Any, viewer: Viewer | None, url: str, *, whole: bool = False) -> str:
         """What stands in <main>, made of no state."""
-        values = {"page": shown, "viewer": viewer, "world": None, "url": url, "is_open": self.viewers.is_open}
+        values = {"page": shown, "viewer": viewer, "world": None, "is_open": self.viewers.is_open}
+        values |= {"slider": None, "url": url, "here": url.partition("?")[0]}
         return render(template, values, whole=whole)
 
     def error(self, status: int, problem: str, viewer: Viewer | None = None) -> HTMLResponse:
@@ -65,9 +108,14 @@ class Site:
             return to_sign_in(request)
         try:
             query = dict(request.query_params)
-            html = self.html(page, viewer, request.path_params, query, own_url(request), whole=True)
+            whole = PART_HEADER not in request.headers
+            html = self.html(page, viewer, request.path_params, query, own_url(request), whole=whole)
         except NoSuchPage as error:
             return self.error(404, str(error), viewer)
+        except (BadTime, FactsLimit) as error:
+            return self.error(400, str(error), viewer)
+        except LogError as error:
+            return self.error(503, f"the log cannot be read now: {error}", viewer)
         return HTMLResponse(html)
 
 

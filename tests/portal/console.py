@@ -5,14 +5,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from headgate.access.secret import digest_of
 from headgate.lifecycle.folded_access import FoldedAccess
+from headgate.lifecycle.past import Past
 from headgate.runtime.authentication.authenticator import Authenticator
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.call_check import CallCheck
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
+from headgate.v1 import worker_services_pb2 as worker_services
+from services.portal.actions import action_routes
+from services.portal.callers import CallRefused
 from services.portal.guard import Bounds
 from services.portal.live import Live
 from services.portal.live_routes import live_routes
@@ -20,7 +25,8 @@ from services.portal.pages import PAGES
 from services.portal.sessions import Once, Sessions
 from services.portal.sign_in import SignIn
 from services.portal.site import Site, application
-from services.portal.viewer import Viewers
+from services.portal.sources import Sources
+from services.portal.viewer import Viewer, Viewers
 from services.portal.world import World
 from tests.histories.recorder import Recorder, new_recorder
 from tests.portal.asgi import Answer, call
@@ -28,6 +34,23 @@ from tests.portal.asgi import Answer, call
 ADMINISTRATOR = "hgt_" + "a" * 43
 """A token that may do everything."""
 YEAR_MS = 365 * 86_400_000
+
+
+class Calls:
+    """In place of the other services: keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str, Any]] = []
+        self.answer: worker_services.ListPilotsResponse | None = None
+        self.refusal = ""
+
+    def pilots(self, viewer: Viewer) -> worker_services.ListPilotsResponse | None:
+        return self.answer
+
+    def release(self, viewer: Viewer, method: str, request: Any) -> None:
+        self.sent.append((viewer.name, method, request))
+        if self.refusal:
+            raise CallRefused(self.refusal)
 
 
 class Console:
@@ -41,10 +64,12 @@ class Console:
         self.sessions = Sessions(time.monotonic, lambda: next(names))
         self.viewers = Viewers(check if asks else None, self.sessions, is_encrypted=True)
         self.live = Live()
-        self.site = Site(self.viewers, self._world)
+        self.calls = Calls()
+        self.site = Site(self.viewers, self._world, Sources(Past(recorder._log, self.fold), self.calls, self.fold.lock))
         self.links: Once[str] = Once(time.monotonic)
         sign_in = SignIn(self.viewers, self.links, lambda: next(names))
         routes = [*live_routes(self.site, self.live, PAGES), *sign_in.routes()]
+        routes += action_routes(self.viewers, self.calls)
         self.application = application(self.site, PAGES, routes, Bounds(hosts))
         self.cookie = ""
 

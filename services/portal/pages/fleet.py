@@ -1,6 +1,6 @@
 """Fleet: every model with what is live where, its running releases, what waits for a person, and what is broken."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -52,6 +52,8 @@ class Release:
     paused_reason: str
     is_paused: bool
     since_ms: int
+    kind: str
+    """The meaning of the colour of its phase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def _rows(look: Look) -> Iterator[Row]:
 
 
 def _row(state: ModelState, stopped: str) -> Row:
-    releases = [_release(release) for release in state.releases.values() if is_active(release)]
+    releases = [shown_release(release) for release in state.releases.values() if is_active(release)]
     newest = list(_newest(state))
     return Row(
         name=state.name,
@@ -136,7 +138,13 @@ def _row(state: ModelState, stopped: str) -> Row:
     )
 
 
-def _release(release: resources.Release) -> Release:
+def live_in(live: Mapping[str, int], version: int) -> list[str]:
+    """The environments in which this version is live."""
+    return sorted(environment for environment, number in live.items() if number == version)
+
+
+def shown_release(release: resources.Release) -> Release:
+    """The release as lists show it."""
     return Release(
         name=release.name,
         number=release.release,
@@ -149,8 +157,20 @@ def _release(release: resources.Release) -> Release:
         steps=len(release.policy.steps),
         paused_reason=release.paused_reason,
         is_paused=release.paused,
-        since_ms=release.phase_since_ms or release.requested_at_ms,
+        since_ms=release.ended_at_ms or release.phase_since_ms or release.requested_at_ms,
+        kind=release_kind(release),
     )
+
+
+def release_kind(release: resources.Release) -> str:
+    """The meaning of the colour of a release's phase."""
+    if release.paused:
+        return "waits"
+    if release.phase == resources.PHASE_COMPLETED:
+        return "good"
+    if release.phase in (resources.PHASE_ROLLING_BACK, resources.PHASE_ROLLED_BACK, resources.PHASE_REJECTED):
+        return "bad"
+    return "moving" if is_active(release) else ""
 
 
 def _newest(state: ModelState) -> Iterable[resources.Version]:
@@ -165,7 +185,7 @@ def _is_kept(version: resources.Version) -> bool:
 
 
 def _notes(versions: Iterable[resources.Version]) -> list[Note]:
-    return [Note(standing(version), f"/{version.name}") for version in islice(versions, MAX_WAITS)]
+    return [Note(standing(version), f"/models/{version.name.split('/')[1]}") for version in islice(versions, MAX_WAITS)]
 
 
 def _waiting(newest: Iterable[resources.Version]) -> list[Note]:

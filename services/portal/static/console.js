@@ -30,7 +30,10 @@
     if (source) source.close();
     source = null;
     followed = wanted;
-    if (!wanted) return;
+    if (!wanted) {
+      if (main && main.querySelector(".time.past")) say("past", "The past");
+      return;
+    }
     source = new EventSource(wanted);
     source.onopen = () => say("live", "Live");
     source.onerror = () => {
@@ -45,6 +48,62 @@
       Idiomorph.morph(main, [...fresh.childNodes], { morphStyle: "innerHTML", ignoreActiveValue: true });
     });
   }
+
+  // The slider: the page as it stood, while the handle moves. The address keeps the moment, so a link to it works.
+  let asked = 0;
+  async function travel(slider) {
+    const order = ++asked;
+    const url = new URL(location.href);
+    if (slider.value >= slider.dataset.now) url.searchParams.delete("at");
+    else url.searchParams.set("at", slider.value);
+    url.searchParams.delete("page");
+    const answer = await fetch(url, { headers: { "x-part": "1" } });
+    if (order !== asked) return;
+    if (!answer.ok && answer.status !== 404) return;
+    const text = await answer.text();
+    const parsed = new DOMParser().parseFromString(text, "text/html");
+    const fresh = parsed.getElementById("main") || parsed.body;
+    const main = document.getElementById("main");
+    if (url.searchParams.has("at")) {
+      delete main.dataset.live;
+      say("past", "The past");
+    } else main.dataset.live = "/live" + url.pathname + url.search;
+    history.replaceState(null, "", url);
+    showTimes(fresh);
+    Idiomorph.morph(main, [...fresh.childNodes], { morphStyle: "innerHTML", ignoreActiveValue: true });
+    follow();
+  }
+  let waiting = 0;
+  document.addEventListener("input", (event) => {
+    if (event.target.id !== "at") return;
+    clearTimeout(waiting);
+    waiting = setTimeout(travel, 80, event.target);
+  });
+
+  // The word of this sign-in stands in <body>, which live pages do not replace.
+  document.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    const word = event.target.querySelector("[data-word]");
+    if (word) word.value = JSON.parse(document.body.getAttribute("hx-headers") || "{}")["x-form-word"] || "";
+    if (button && button.dataset.needs) {
+      const needed = event.target.elements[button.dataset.needs];
+      if (needed && !needed.value.trim()) {
+        event.preventDefault();
+        needed.focus();
+        return;
+      }
+    }
+    if (button && button.dataset.confirm && !confirm(button.dataset.confirm)) event.preventDefault();
+  });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    navigator.clipboard.writeText(button.dataset.copy).then(() => {
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    });
+  });
 
   document.addEventListener("visibilitychange", follow);
   document.addEventListener("DOMContentLoaded", () => {

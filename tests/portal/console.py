@@ -47,6 +47,9 @@ class Calls:
     def pilots(self, viewer: Viewer) -> worker_services.ListPilotsResponse | None:
         return self.answer
 
+    def registry(self, viewer: Viewer, method: str, request: Any) -> None:
+        self.release(viewer, method, request)
+
     def release(self, viewer: Viewer, method: str, request: Any) -> None:
         self.sent.append((viewer.name, method, request))
         if self.refusal:

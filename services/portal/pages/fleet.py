@@ -185,7 +185,7 @@ def _is_kept(version: resources.Version) -> bool:
 
 
 def _notes(versions: Iterable[resources.Version]) -> list[Note]:
-    return [Note(standing(version), f"/models/{version.name.split('/')[1]}") for version in islice(versions, MAX_WAITS)]
+    return [Note(standing(version), f"/{version.name}") for version in islice(versions, MAX_WAITS)]
 
 
 def _waiting(newest: Iterable[resources.Version]) -> list[Note]:

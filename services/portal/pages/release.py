@@ -14,7 +14,7 @@ from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
-from services.portal.actions import RELEASE_ACTIONS, RELEASE_SERVICE
+from services.portal.actions import RELEASE_ACTIONS, RELEASE_SERVICE, Action, Event
 from services.portal.log_chart import LogChart, log_chart
 from services.portal.page import Look, NoSuchPage, Page
 from services.portal.pages.fleet import release_kind
@@ -70,26 +70,6 @@ class Evidence:
     pass_threshold: float
     arms: Sequence[Arm]
     is_live: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """A button: its word in the address, what it says, and the command that does the same."""
-
-    word: str
-    label: str
-    kind: str
-    needs_reason: bool
-    command: str
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One fact of the release: when, what, by whom."""
-
-    time_ms: int
-    text: str
-    actor: str
 
 
 @dataclass(frozen=True, slots=True)

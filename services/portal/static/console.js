@@ -19,6 +19,16 @@
     line.querySelector(".words").textContent = words;
   }
 
+  // What somebody types or has opened stays when the page changes around it.
+  const MORPH = {
+    morphStyle: "innerHTML",
+    ignoreActiveValue: true,
+    callbacks: {
+      beforeNodeMorphed: (node) => !(node.nodeType === Node.ELEMENT_NODE && node.matches("[data-keep]")),
+      beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS"),
+    },
+  };
+
   let source = null;
   let followed = "";
 
@@ -45,7 +55,7 @@
       const fresh = document.createElement("main");
       fresh.innerHTML = event.data;
       showTimes(fresh);
-      Idiomorph.morph(main, [...fresh.childNodes], { morphStyle: "innerHTML", ignoreActiveValue: true });
+      Idiomorph.morph(main, [...fresh.childNodes], MORPH);
     });
   }
 
@@ -70,7 +80,7 @@
     } else main.dataset.live = "/live" + url.pathname + url.search;
     history.replaceState(null, "", url);
     showTimes(fresh);
-    Idiomorph.morph(main, [...fresh.childNodes], { morphStyle: "innerHTML", ignoreActiveValue: true });
+    Idiomorph.morph(main, [...fresh.childNodes], MORPH);
     follow();
   }
   let waiting = 0;

@@ -36,7 +36,7 @@ help: ## Show this list
 .PHONY: setup
 setup: $(READY) ## Make .venv from the hash-locked requirements; does nothing when it is up to date
 
-$(READY): requirements/uv.txt requirements/dev.txt pyproject.toml scripts/setup.sh scripts/uv.py libs/headgate/runtime/uv_settings.py
+$(READY): requirements/uv.txt requirements/dev.txt pyproject.toml scripts/setup.sh scripts/bubblewrap.sh scripts/uv.py libs/headgate/runtime/uv_settings.py
 	@scripts/setup.sh $(VENV)
 	@touch $@
 

@@ -45,4 +45,5 @@ uv=("$venv/bin/python" scripts/uv.py pip install --quiet --python "$venv/bin/pyt
 # uv leaves the bytecode to the first import, and a training may not write here: each one would compile torch again.
 said="$(env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -P -m services.trainer.child unused </dev/null 2>&1)" ||
     fail "a training cannot start here: $said"
+scripts/bubblewrap.sh "$venv"
 echo "setup: done"

@@ -12,6 +12,8 @@ from headgate.artifacts.keys import load_signing_key, load_trusted, trust
 from headgate.downloads.cache import Cache
 from headgate.downloads.places import places_of
 from headgate.downloads.web import Web
+from headgate.jail.bubblewrap import Bubblewrap
+from headgate.jail.port import Jail
 from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.log import topics
 from headgate.log.open import private_files
@@ -96,6 +98,8 @@ class Trainer:
             data=self._data,
             packages=settings.packages(),
             git=GitAccess(settings.git_credentials, settings.git_ssh_command),
+            jail=Bubblewrap(),
+            jail_settings=settings.jail(),
             hidden=hidden(settings),
         )
         self._bytecode = Bytecode()
@@ -110,7 +114,7 @@ class Trainer:
         clear_left_behind(self._tools.scratch)
         clear_older_folders(self._tools.scratch.parent)
         self._data.cache.prepare()
-        _warn_unless_confined()
+        _warn_unless_jailed(self._tools.jail)
         self._bytecode.start()
         self._worker.start()
         self._purging.start()
@@ -163,7 +167,10 @@ def hidden(settings: Settings) -> tuple[Path, ...]:
     return (*(Path(path) for path in secret if path), *private_files(settings.log), *store)
 
 
-def _warn_unless_confined() -> None:
-    if not can_confine():
+def _warn_unless_jailed(jail: Jail) -> None:
+    if problem := jail.problem():
+        logger.warning("no jail: only the code of trusted repositories is run", extra={"problem": problem})
+        if can_confine():
+            return
         what = {"landlock_version": landlock_version(), "needed": LEAST_VERSION}
         logger.warning("no Landlock: the code of a commit can change the packages and read the keys", extra=what)

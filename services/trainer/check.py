@@ -25,6 +25,9 @@ from headgate.domain.words import counted, word_of
 from headgate.downloads.cache import Cache
 from headgate.downloads.places import places_of
 from headgate.downloads.web import Web
+from headgate.jail.bubblewrap import Bubblewrap
+from headgate.jail.decision import NETWORK_SETTING, TRUSTED_SETTING, JailSettings
+from headgate.jail.repositories import is_listed, listed
 from headgate.runtime.clock import now_ms
 from headgate.runtime.git import STATUS, GitFailed, changed_names, run_git
 from headgate.runtime.interrupts import INTERRUPTED, end_in_order
@@ -97,7 +100,20 @@ def check(folder: Path) -> int:
         source = Path(scratch) / "source" / folder_name(str(folder))
         commit = commit_of_copy(folder, source)
         note_ignored_data(folder, source, parsed)
-        return run_stages(source, commit, parsed, Path(scratch) / "work")
+        allowed = jail_settings(folder, source, os.environ)
+        return run_stages(source, commit, parsed, Path(scratch) / "work", allowed)
+
+
+def jail_settings(folder: Path, copy: Path, environ: Mapping[str, str]) -> JailSettings:
+    """What this machine's settings allow to the folder is allowed to its copy. Raises WrongSetting."""
+    lists = []
+    for setting in (TRUSTED_SETTING, NETWORK_SETTING):
+        try:
+            entries = listed(environ.get(setting, ""))
+        except ValueError as error:
+            raise WrongSetting(f"{setting}: {error}") from error
+        lists.append((str(copy),) if is_listed(str(folder), entries) else ())
+    return JailSettings(trusted=lists[0], network=lists[1])
 
 
 def require_libraries() -> None:
@@ -173,18 +189,20 @@ def git(folder: Path, *arguments: str) -> str:
         raise CannotCheck(f"git in {folder}: {error}" if error.has_run else f"git: {error}") from error
 
 
-def run_stages(source: Path, commit: str, parsed: configuration.ModelConfiguration, work: Path) -> int:
+def run_stages(
+    source: Path, commit: str, parsed: configuration.ModelConfiguration, work: Path, allowed: JailSettings
+) -> int:
     claim = Claim(f"models/{parsed.model}", 1, 1)
     version = resources.Version(
         version=1, attempt=1, build=resources.BUILD_STATE_TESTING, repository=str(source), commit=commit
     )
-    report = run_attempt(tools_in(work, parsed), claim, version)
+    report = run_attempt(tools_in(work, parsed, allowed), claim, version)
     if report is None:
         return failed("the check was stopped")
     return outcome(report)
 
 
-def tools_in(work: Path, parsed: configuration.ModelConfiguration) -> AttemptTools:
+def tools_in(work: Path, parsed: configuration.ModelConfiguration, allowed: JailSettings) -> AttemptTools:
     """What a trainer works with, of which nothing outlives this process."""
     key = new_signing_key()
     return AttemptTools(
@@ -198,6 +216,8 @@ def tools_in(work: Path, parsed: configuration.ModelConfiguration) -> AttemptToo
         log_time_ms=now_ms,
         scratch=work,
         limits=Limits(epochs=1),
+        jail=Bubblewrap(),
+        jail_settings=allowed,
         data=data_access(parsed, os.environ),
         packages=LockedPackages(
             Kept(kept_between_checks(os.environ) / "environments", ENVIRONMENTS, Installing().max_bytes), Installing()

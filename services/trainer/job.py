@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headgate.evaluation_tables import DEFAULT_THRESHOLD
+from services.trainer.programs.foreign_files import write_new
 
 JOB = "job.json"
 PROGRESS = "progress.jsonl"
@@ -70,7 +71,7 @@ class Job:
 
 
 def write_job(directory: Path, job: Job) -> None:
-    (directory / JOB).write_text(json.dumps(asdict(job)))
+    write_new(directory / JOB, json.dumps(asdict(job)).encode())
 
 
 def read_job(directory: Path) -> Job:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from headgate.domain.address import is_web_address
 from headgate.downloads.places import places_of
+from headgate.jail.decision import JailSettings
+from headgate.jail.port import JailLimits
+from headgate.jail.repositories import listed
 from headgate.lifecycle.artifact_setting import ArtifactSettings
 from headgate.lifecycle.service_parts import replica_name
 from headgate.runtime.settings import ABOVE_ZERO, CHECK
@@ -54,8 +57,33 @@ class Settings(ArtifactSettings):
     """For building the environment of one lock."""
     packages_kept: int = field(default=20, metadata={ABOVE_ZERO: True})
     """The most environments that are kept for later attempts."""
+    trusted_repositories: str = field(default="", metadata={CHECK: listed})
+    """Repositories, with spaces between them, whose code runs as the trainer's own user where there is no jail."""
+    network_repositories: str = field(default="", metadata={CHECK: listed})
+    """Repositories, with spaces between them, whose code may connect to ports 80 and 443 from its jail."""
+    jail_memory_gib: float = field(default=JailLimits().memory_bytes / GIB, metadata={ABOVE_ZERO: True})
+    """Of the private memory of each process in a jail."""
+    jail_processes: int = field(default=JailLimits().processes, metadata={ABOVE_ZERO: True})
+    """Processes and threads in one jail at one time."""
+    jail_file_gib: float = field(default=JailLimits().file_bytes / GIB, metadata={ABOVE_ZERO: True})
+    """The largest file that the code of a commit may write."""
+    jail_folder_gib: float = field(default=JailLimits().folder_bytes / GIB, metadata={ABOVE_ZERO: True})
+    """All files of a stage of an attempt together."""
+    jail_cpus: int = 0
+    """How many processors a jail uses; 0 for all."""
     packages_gib: float = field(default=Installing().max_bytes / GIB, metadata={ABOVE_ZERO: True})
     """The most that the kept environments take together, and one alone."""
+
+    def jail(self) -> JailSettings:
+        """What the code of commits may do."""
+        limits = JailLimits(
+            memory_bytes=int(self.jail_memory_gib * GIB),
+            processes=self.jail_processes,
+            file_bytes=int(self.jail_file_gib * GIB),
+            folder_bytes=int(self.jail_folder_gib * GIB),
+            cpus=self.jail_cpus,
+        )
+        return JailSettings(listed(self.trusted_repositories), listed(self.network_repositories), limits)
 
     def packages(self) -> LockedPackages:
         """How the packages of locks are installed and kept."""

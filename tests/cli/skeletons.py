@@ -24,8 +24,8 @@ from services.evaluator.metrics.measure import Options
 from services.evaluator.report import add_findings
 from services.evaluator.score import read_rows, score_on
 from services.trainer.attempt.environment import training_environment
+from services.trainer.attempt.new_job import job_of
 from services.trainer.attempt.tools import Limits
-from services.trainer.attempt.work import job_of
 from services.trainer.child import process as child
 from services.trainer.child.warming import warm_up
 from services.trainer.job import ARTIFACT_DIRECTORY, PROGRESS

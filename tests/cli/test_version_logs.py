@@ -11,6 +11,7 @@ from headgate.cli.version_logs import _print_lines, why_nothing
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from tests.cli.running import Headgate, run_headgate
+from tests.trainer.beside import let_end
 from tests.trainer.repositories import repository
 from tests.trainer.test_app import Site, site
 from tests.waiting import until
@@ -21,7 +22,8 @@ TWO_LOGS = [facts.StageLog(attempt=1, stage=stage) for stage in (facts.STAGE_TES
 PRINTS = """
 import os, sys, time
 print("one \\x1b[31mred\\x07", flush=True)
-while not os.path.exists(sys.argv[1]): time.sleep(0.05)
+open("began", "w")
+while not os.path.exists("may-end"): time.sleep(0.05)
 print("two https://reader:secret@git.example.com/x")
 sys.exit(1)
 """
@@ -41,9 +43,7 @@ def headgate(
 def test_the_output_of_the_tests_is_shown_while_they_run_and_afterwards(
     site: Site, headgate: Headgate, tmp_path: Path
 ) -> None:
-    (tmp_path / "out").mkdir()
-    may_end = tmp_path / "out" / "may-end"
-    source = repository(tmp_path / "tiny", files={"check.py": PRINTS}, tests=f"python check.py {may_end}")
+    source = repository(tmp_path / "tiny", files={"check.py": PRINTS}, tests="python check.py")
     code, _, err = headgate("version", "logs", "tiny/1")
     assert (code, err) == (3, "headgate: not-found: model tiny does not exist\n")
     site.create(source)
@@ -52,7 +52,7 @@ def test_the_output_of_the_tests_is_shown_while_they_run_and_afterwards(
     while "one" not in (so_far := headgate("version", "logs", "tiny/1")[1]):
         threading.Event().wait(0.05)
     assert so_far == f"--- attempt 1: tests\n{red}"
-    threading.Timer(0.3, may_end.touch).start()
+    threading.Timer(0.3, let_end, [tmp_path]).start()
     whole = f"--- attempt 1: tests\n{red}two https://***@git.example.com/x\n"
     assert headgate("version", "logs", "tiny/1", "--follow")[:2] == (0, whole)
     site.until(lambda version: version.build == resources.BUILD_STATE_TESTS_FAILED)

@@ -15,6 +15,7 @@ from headgate.v1 import worker_services_pb2_grpc as worker_services_grpc
 from tests.drain.builds import build
 from tests.drain.processes import Installation, ServiceProcess
 from tests.metrics.exposed import get, until
+from tests.trainer.beside import WAITS, began, let_end
 from tests.trainer.repositories import repository
 from tests.waiting import PATIENCE_SECONDS, stretched
 
@@ -26,21 +27,16 @@ class Attempt:
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
-        self._began, self._may_end = installation.folder / "began", installation.folder / "may-end"
-        waits = (
-            f'open("{self._began}", "w"); import os, sys, time; '
-            f'[time.sleep(0.05) for _ in range(600) if not os.path.exists("{self._may_end}")]'
-        )
-        path, commit = repository(installation.folder / "tiny", tests=f"python -c '{waits}; sys.exit(1)'")
+        path, commit = repository(installation.folder / "tiny", tests=f"python -c '{WAITS}; sys.exit(1)'")
         create = commands.CreateVersion(repository=path, commit=commit)
         command = commands.Command(command_id="create", stream="models/tiny", actor="test", create_version=create)
         installation.log.append(Message(topics.COMMANDS, b"models/tiny", command.SerializeToString()))
 
     def await_begun(self) -> None:
-        until(self._began.exists, "the tests")
+        until(lambda: began(self.installation.folder), "the tests")
 
     def end(self) -> None:
-        self._may_end.touch()
+        let_end(self.installation.folder)
 
     def version(self) -> resources.Version:
         return fold_all(self.installation.log).models["tiny"].versions[1]

@@ -9,6 +9,8 @@ import pytest
 
 from headgate.artifacts.keys import new_signing_key, trust
 from headgate.artifacts.store import open_store
+from headgate.jail.bubblewrap import Bubblewrap
+from headgate.jail.decision import JailSettings
 from headgate.runtime.clock import now_ms
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import resources_pb2 as resources
@@ -22,6 +24,9 @@ from services.trainer.packages.locked import LockedPackages
 from tests.trainer.remote import access_in
 from tests.trainer.repositories import TAKEN_NAMES, repository
 
+JAIL = Bubblewrap()
+TRUSTED = {"jail": Bubblewrap(program=""), "jail_settings": JailSettings(trusted=("*",))}
+"""The tools of a trainer on a machine without a jail, whose operator trusts every repository."""
 CLAIM = Claim("models/tiny", 1, 1)
 
 
@@ -65,6 +70,7 @@ def trial_in(directory: Path) -> Trial:
         log_time_ms=now_ms,
         scratch=directory / "scratch",
         data=access_in(directory),
+        jail=JAIL,
         packages=LockedPackages(Kept(directory / "environments", 9, GIB), Installing()),
         limits=Limits(tests_seconds=30, training_seconds=580, epoch_seconds=580, checkpoint_seconds=0),
     )
@@ -90,6 +96,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     source = repository(directory / "tiny", files=TAKEN_NAMES, module="headgate.model")
     outcomes = directory / "outcomes.json"
     trial = trial_in(directory)
-    trial.run(source, child=("python", "-P", str(Path(__file__).with_name("cases.py")), str(outcomes)))
+    # The cases are files of this tree, which a jail does not show.
+    cases = ("python", "-P", str(Path(__file__).with_name("cases.py")), str(outcomes))
+    trial.run(source, child=cases, **TRUSTED)
+    trial.tools = replace(trial.tools, jail=JAIL, jail_settings=JailSettings())
     assert outcomes.exists(), trial.report
     return Trained(trial, source, json.loads(outcomes.read_text()))

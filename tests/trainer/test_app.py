@@ -1,5 +1,6 @@
 """The trainer on a real log beside a real registry. Nothing here starts torch."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,10 +22,10 @@ from services.registry import app as registry_app
 from services.registry.settings import Settings as RegistrySettings
 from services.trainer import app
 from services.trainer.settings import Settings
-from tests.trainer.attempt.test_work import is_alive
+from tests.trainer.beside import WAITS, began, is_running, let_end
 from tests.trainer.programs.test_processes import eventually
 from tests.trainer.repositories import repository
-from tests.waiting import PATIENCE_SECONDS, stretched
+from tests.waiting import PATIENCE_SECONDS, stretched, until
 
 FAILING = "python -c 'raise SystemExit(1)'"
 
@@ -100,35 +101,32 @@ def test_a_version_whose_tests_fail_is_on_record_and_in_the_list_of_attempts(sit
 
 
 def test_a_trainer_that_was_stopped_during_an_attempt_begins_the_next_one_at_once(site: Site, tmp_path: Path) -> None:
-    began, may_end = tmp_path / "began", tmp_path / "may-end"
-    waits = (
-        f'open("{began}", "w"); import os, sys, time; '
-        f'[time.sleep(0.05) for _ in range(600) if not os.path.exists("{may_end}")]'
-    )
-    site.create(repository(tmp_path / "tiny", tests=f"python -c '{waits}; sys.exit(1)'"))
+    work = tmp_path / "work"
+    site.create(repository(tmp_path / "tiny", tests=f"python -c '{WAITS}; sys.exit(1)'"))
     first, _ = site.trainer()
-    site.until(lambda _: began.exists())
+    until(lambda: began(work), "the tests")
     first.stop(stretched(6))
-    assert not list((tmp_path / "work").rglob("attempt-*"))
-    may_end.touch()
+    assert not list(work.rglob("attempt-*"))
     site.trainer()
+    until(lambda: began(work), "the tests of the next attempt")
+    let_end(work)
     version = site.until(lambda version: version.build == resources.BUILD_STATE_TESTS_FAILED)
     assert version.attempt == 2
 
 
 def test_a_cancelled_version_frees_the_trainer_at_once_though_its_tests_hang(site: Site, tmp_path: Path) -> None:
-    begin = f'import os, time; print("begins to hang", flush=True); open("{tmp_path}/pid", "w").write(str(os.getpid()))'
-    hang = f"python -c '{begin}; time.sleep(600)'"
+    known = f"600.{os.getpid()}"
+    hang = f"""python -c 'import time; print("begins to hang", flush=True); open("began", "w"); time.sleep({known})'"""
     _, stub = site.trainer()
     site.create(repository(tmp_path / "tiny", tests=hang))
-    site.until(lambda _: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
+    until(lambda: began(tmp_path / "work"), "the tests")
     cancel = commands.CancelVersion(version=1, reason="the tests hang")
     command = commands.Command(command_id="cancel", stream="models/tiny", actor="ana", cancel_version=cancel)
     site.log.append(Message(topics.COMMANDS, b"models/tiny", command.SerializeToString()))
     version = site.until(lambda version: version.build == resources.BUILD_STATE_CANCELLED)
     assert (version.failure, version.attempt) == ("cancelled by ana: the tests hang", 1)
     assert eventually(lambda: not stub.ListAttempts(worker_services.ListAttemptsRequest()).attempts[0].running)
-    assert not is_alive(int((tmp_path / "pid").read_text()))
+    assert not is_running(known)
     parts = list(stub.WatchLogs(worker_services.WatchLogsRequest(name="models/tiny/versions/1")))
     assert [(part.attempt, part.stage, part.text) for part in parts] == [(1, facts.STAGE_TESTS, "begins to hang\n")]
     site.create(repository(tmp_path / "next", tests=FAILING), command_id="second")

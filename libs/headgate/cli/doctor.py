@@ -41,6 +41,8 @@ from headgate.dead_letters.letters import SETTLED, Ledger
 from headgate.domain.credentials import without_credentials
 from headgate.domain.words import counted
 from headgate.inference import grpc_predict_v2_pb2 as inference
+from headgate.jail.bubblewrap import Bubblewrap
+from headgate.jail.decision import TRUSTED_SETTING
 from headgate.log.open import check_writable
 from headgate.log.port import LogError
 from headgate.log.startup import await_log
@@ -80,6 +82,7 @@ def doctor(
         *_home(current, home, key),
         *_view(redis),
         *_store(artifacts),
+        *_jail(home),
     ]
     if output is Format.TABLE:
         for finding in findings:
@@ -260,6 +263,15 @@ def _artifacts(current: Session, home: Path, key: OpenKey) -> list[Finding]:
     more = "; there are more, which are not checked" if checked.more else ""
     good = Finding("artifacts", True, f"{folder}; live versions that are as they were signed: {checked.versions}{more}")
     return [Finding("artifacts", False, problem) for problem in checked.problems] or [good]
+
+
+def _jail(home: Path) -> list[Finding]:
+    """Whether foreign code can be kept apart; none in a folder where `headgate up` never ran, as no trainer is here."""
+    if not home.is_dir():
+        return []
+    problem = Bubblewrap().problem()
+    without = f"{problem}. Without a jail the trainer runs only the repositories that {TRUSTED_SETTING} names"
+    return [Finding("jail", not problem, without if problem else "the code of repositories runs in a jail")]
 
 
 def _keys(home: Path) -> Finding:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from headgate.artifacts.keys import SigningKey, TrustedKeys, has_signed
 from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactStore, StoreError, StoreUnavailable
+from services.trainer.programs.foreign_files import read_foreign
 
 FOLDER = "checkpoints"
 DOMAIN = b"headgate checkpoint v1\0"
@@ -47,11 +48,12 @@ def store_checkpoint(
     store: ArtifactStore, key: SigningKey, origin: Origin, attempt: int, epoch: int, file: Path
 ) -> None:
     """Signs the child's file and stores it. When that fails it warns, and the training goes on."""
-    if not file.is_file() or file.is_symlink() or file.stat().st_size > MAX_FILE_BYTES:
+    state = read_foreign(file, MAX_FILE_BYTES)
+    if state is None:
         logger.warning("checkpoint missing or too large", extra={"version": origin.version, "limit": MAX_FILE_BYTES})
         return
     head = {"version": origin.version, "fingerprint": origin.fingerprint, "attempt": attempt, "epoch": epoch}
-    payload = json.dumps(head).encode() + b"\n" + file.read_bytes()
+    payload = json.dumps(head).encode() + b"\n" + state
     try:
         store.replace(path(origin.version), key.key_id.encode() + key.sign(DOMAIN + payload) + payload)
     except StoreUnavailable as error:

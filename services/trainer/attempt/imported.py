@@ -17,7 +17,7 @@ def fetch_upload(
 ) -> tuple[Path, configuration.ModelConfiguration, dict[str, Path]]:
     """A folder with the files, the declared configuration, and the path of each file. Raises AttemptFailed."""
     folder = scratch / "checkout"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     digests = {MODEL: upload.model_sha256, ROWS: upload.rows_sha256, ARCHITECTURE: upload.architecture_sha256}
     files = {name: folder / (MODEL_FILE if name == MODEL else name) for name, sha256 in digests.items() if sha256}
     for name in files:

@@ -9,6 +9,7 @@ from typing import Any
 
 from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt.failure import AttemptFailed
+from services.trainer.programs.foreign_files import open_foreign
 
 MAX_READ_BYTES = 1 << 20
 MAX_REASON = 2048
@@ -45,9 +46,10 @@ class Progress:
 
     def read(self) -> None:
         """Whole lines only: the last one may be half written. Raises AttemptFailed for a line of another form."""
-        if not self._file.exists():
+        opened = open_foreign(self._file)
+        if opened is None:
             return
-        with self._file.open("rb") as lines:
+        with opened as lines:
             lines.seek(self._position)
             text, newline, _ = lines.read(MAX_READ_BYTES).rpartition(b"\n")
         if not newline:

@@ -1,12 +1,14 @@
 """Downloads data files from the places that the operator allows into the trainer's cache."""
 
+import os
+import shutil
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from headgate.downloads.cache import Cache
+from headgate.downloads.cache import READ_ONLY, Cache
 from headgate.downloads.faults import Refused, Stopped
 from headgate.downloads.open import source_of
 from headgate.downloads.places import Places
@@ -76,18 +78,32 @@ class RemoteFiles:
             raise Refused(f"{where}: {error.strerror}. The operator mends this, then publish again") from error
 
     @property
-    def folders(self) -> tuple[Path, Path]:
-        """What the code of a commit reads and must not change."""
-        return self._directory, self._access.cache.folder
+    def folder(self) -> Path:
+        """Where the code of a commit reads them, and must not change them."""
+        return self._directory
+
+    @property
+    def cache(self) -> Path:
+        """What the code of a commit must not change. In a jail it is not there."""
+        return self._access.cache.folder
 
     def close(self) -> None:
         """Ends the use of the files."""
         self._leases.close()
 
     def _link(self, path: Path, file: configuration.DataFile) -> Path:
-        """A link that ends as the file's own name does, because readers choose the format by it."""
+        """A second name that ends as the file's own name does, because readers choose the format by it."""
         own_name = unquote(file.uri).rpartition("/")[2][-MAX_NAME_CHARACTERS:]
         link = self._directory / file.name / (own_name or file.name)
         link.parent.mkdir()
-        link.symlink_to(path)
+        _add_name(path, link)
         return link
+
+
+def _add_name(path: Path, name: Path) -> None:
+    """A jail shows this folder and not the whole cache, so the file gets a second name and no symbolic link."""
+    try:
+        os.link(path, name)
+    except OSError:  # the cache lies on another disk
+        shutil.copyfile(path, name)
+        name.chmod(READ_ONLY)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from headgate.artifacts.keys import SigningKey, TrustedKeys
 from headgate.artifacts.store import ArtifactStore
+from headgate.jail.decision import JailSettings
+from headgate.jail.port import Jail
 from headgate.log.port import LogError
 from headgate.telemetry.topic import TelemetryWriter
 from headgate.v1 import commands_pb2 as commands
@@ -59,7 +61,10 @@ class AttemptTools:
     limits: Limits
     data: DataAccess
     packages: LockedPackages
+    jail: Jail
+    """Where foreign code runs."""
     git: GitAccess = field(default_factory=GitAccess)
+    jail_settings: JailSettings = field(default_factory=JailSettings)
     hidden: tuple[Path, ...] = ()
     """What the code of a commit must not read: the keys and the operator's credentials."""
     child: tuple[str, ...] = ("python", "-P", "-m", "services.trainer.child")

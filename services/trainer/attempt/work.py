@@ -3,22 +3,20 @@
 Foreign code runs in child processes only. Whatever it does, the attempt ends with a report or with the trainer.
 """
 
-import json
 import logging
 import shlex
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import Message
-
 from headgate.artifacts.layout import BUILT_FILES, EXPORTED_FILES, OPTIONAL_FILES, PROVENANCE_FILE
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import MAX_FILE_BYTES
-from headgate.configuration import BALANCED, ONNX
+from headgate.configuration import ONNX
 from headgate.domain.updated_data import with_updates
+from headgate.jail.decision import InJail, NotRun, decide
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -38,23 +36,26 @@ from services.trainer.attempt.environment import training_environment
 from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.attempt.imported import fetch_upload
 from services.trainer.attempt.logs import FILES, end_of_log, keep_log
+from services.trainer.attempt.new_job import job_of
 from services.trainer.attempt.progress import Progress
 from services.trainer.attempt.provenance import provenance
 from services.trainer.attempt.remote_data import RemoteFiles
 from services.trainer.attempt.scratch import scratch_directory
-from services.trainer.attempt.tools import AttemptTools, Limits, deadline_of
+from services.trainer.attempt.tools import AttemptTools, deadline_of
 from services.trainer.attempts import Attempt
 from services.trainer.due import WORK, attempt_command
-from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, OWN_PATHS, PROGRESS, RESUME, START_LINE, Job, write_job
+from services.trainer.job import ARTIFACT_DIRECTORY, CHECKPOINT, OWN_PATHS, PROGRESS, RESUME, START_LINE, write_job
 from services.trainer.packages.base import base_set
 from services.trainer.packages.imports import imported_packages
 from services.trainer.packages.lock import Lock, WrongLock
 from services.trainer.packages.locked import check_lock, find_lock, require_all
 from services.trainer.programs import processes
+from services.trainer.programs.foreign_files import read_foreign, write_new
 from services.trainer.programs.interpreter import TrainerPackages, link_packages, own_paths
+from services.trainer.programs.jailed import Jailing
 from services.trainer.programs.launch import SIGNALLED
 from services.trainer.programs.processes import LOG_TAIL_BYTES, Stopped, end_of
-from services.trainer.programs.workplace import workplace
+from services.trainer.programs.workplace import Surroundings, workplace
 
 MAX_REASON = 4096
 MAX_PLOT_BYTES = 4 << 20
@@ -99,9 +100,17 @@ class AttemptRun:
         self.upload = version.upload if version.HasField("upload") else None
         self.environment = training_environment()
         self.remote = RemoteFiles(tools.data, scratch / "data", attempt.cancelled, self._limit)
+        self.jailing: Jailing | None = None
+        self.job = scratch / "job"
+        self.checkouts = scratch / "checkout"
 
     def report(self) -> commands.Command:
         """Runs the stages. Raises Stopped."""
+        decision = decide(self.version.repository, self.tools.jail_settings, self.tools.jail.problem())
+        if isinstance(decision, NotRun):
+            return self._failed(AttemptFailed(facts.STAGE_CHECKOUT, decision.reason))
+        if isinstance(decision, InJail):
+            self.jailing = Jailing(self.tools.jail, self.tools.jail_settings.limits, decision.has_network)
         self._start_training_process(link_packages(self.scratch / "packages"))
         with ExitStack() as self.used:
             try:
@@ -110,11 +119,14 @@ class AttemptRun:
                 self.child.end()
                 self.remote.close()
 
-    def _start_training_process(self, packages: TrainerPackages) -> None:
+    def _start_training_process(self, packages: TrainerPackages, data: Iterable[Path] = ()) -> None:
+        """`data` are files and folders of the trainer's machine that the training reads."""
         self.packages = packages
-        training = workplace(self.scratch, "training", self.packages, self.tools.hidden, self.remote.folders)
-        self.job = training.directory / "job"
-        self.job.mkdir()
+        for folder in (self.checkouts, self.job):
+            folder.mkdir(exist_ok=True)
+        around = self._around(writable=(self.checkouts, self.job), data=data)
+        self.training = training = workplace(self.scratch / "training", packages, around)
+        training.give(training.directory, self.job)
         self.child = processes.Program(
             [*(self.tools.child if self.upload is None else self.tools.importing), str(self.job)],
             self.scratch,
@@ -126,8 +138,14 @@ class AttemptRun:
     def _run_stages(self) -> commands.Command:
         try:
             checkout, parsed, data = self._fetch()
+            is_to_test = not self.version.HasField("configuration")
+            if is_to_test and self.upload is None:
+                # The tests get a copy, because files that they write must not reach the training.
+                shutil.copytree(checkout, self.scratch / "tests" / checkout.name, symlinks=True)
+            self.training.give(self.checkouts)
             self._install_packages(checkout, parsed)
-            if not self.version.HasField("configuration"):
+            self._show_outside(checkout, data)
+            if is_to_test:
                 tested = self._test(checkout, parsed)
                 if not tested.report_code_tested.fact.passed:
                     return tested
@@ -169,13 +187,29 @@ class AttemptRun:
 
     def _use(self, lock: Lock) -> None:
         """Starts the training process again: the first one has imported the trainer's packages already."""
-        self.child.end()
+        self._end_training_process()
         log = self._log_file(facts.STAGE_PACKAGES)
         installing = self.tools.packages.installed(lock, log, self.attempt.cancelled, self._limit)
         installed = self.used.enter_context(installing)
         self.environment = training_environment(lock)
-        shutil.rmtree(self.scratch / "training")
         self._start_training_process(link_packages(self.scratch / "locked-packages", installed))
+
+    def _end_training_process(self) -> None:
+        self.child.end()
+        for folder in (self.scratch / "training", self.job):
+            shutil.rmtree(folder)
+
+    def _show_outside(self, checkout: Path, data: Mapping[str, Path]) -> None:
+        """Starts the training process again when its jail has to show data of the trainer's machine."""
+        own = (checkout.resolve(), self.remote.folder.resolve())
+        outside = [path for path in data.values() if not any(path.is_relative_to(folder) for folder in own)]
+        if outside and self.jailing is not None:
+            self._end_training_process()
+            self._start_training_process(self.packages, outside)
+
+    def _around(self, writable: tuple[Path, ...] = (), data: Iterable[Path] = ()) -> Surroundings:
+        kept = (self.remote.folder, *(data if self.jailing is not None else (self.remote.cache,)))
+        return Surroundings(kept, writable, self.tools.hidden, self.jailing)
 
     def _test(self, checkout: Path, parsed: configuration.ModelConfiguration) -> commands.Command:
         """The report of the repository's own tests at the commit. An imported version has none, so it passes."""
@@ -184,15 +218,14 @@ class AttemptRun:
             return self._command("tested", report_code_tested=commands.ReportCodeTested(fact=fact))
         self.tools.attempts.enter_stage(self.attempt, facts.STAGE_TESTS)
         # pytest searches the parent directories for settings. It finds this empty file first, and looks no further.
-        (self.scratch / "pytest.ini").write_text("[pytest]\n")
-        # The tests get a copy, because files that they write must not reach the training.
-        place = workplace(self.scratch, "tests", self.packages, self.tools.hidden, self.remote.folders)
-        copy = place.directory / checkout.name
-        shutil.copytree(checkout, copy, symlinks=True)
+        settings = self.scratch / "pytest.ini"
+        settings.write_text("[pytest]\n")
+        place = workplace(self.scratch / "tests", self.packages, self._around(data=[settings]))
+        place.give()
         self._limit(self.tools.limits.tests_seconds)
         tests = processes.run(
             shlex.split(parsed.code.tests),
-            copy,
+            place.directory / checkout.name,
             place.environment,
             self._log_file(facts.STAGE_TESTS),
             self.tools.limits.tests_seconds,
@@ -221,7 +254,7 @@ class AttemptRun:
         origin = Origin(self.name, fingerprint(self.version.commit, parsed.digest, self.environment))
         found = find_checkpoint(self.tools.store, self.tools.trusted, origin)
         if found is not None:
-            (directory / RESUME).write_bytes(found.state)
+            write_new(directory / RESUME, found.state)
         progress = self._progress(directory, parsed, origin)
         self.child.close_input(START_LINE)
         limits = self.tools.limits
@@ -317,58 +350,10 @@ class AttemptRun:
 
 def files_left(directory: Path, names: Iterable[str], max_bytes: int) -> dict[str, bytes]:
     """Those of these files that the training process has written. A link or a file that is too large is left out."""
-    found = {name: directory / name for name in names}
-    return {
-        name: file.read_bytes()
-        for name, file in found.items()
-        if file.is_file() and not file.is_symlink() and file.stat().st_size <= max_bytes
-    }
-
-
-def job_of(
-    checkout: Path,
-    parsed: configuration.ModelConfiguration,
-    data: dict[str, Path],
-    environment: dict[str, str],
-    limits: Limits,
-    upload: facts.Upload | None = None,
-) -> Job:
-    train = parsed.train
-    return Job(
-        checkout=str(checkout),
-        module=parsed.code.module,
-        kind=parsed.code.kind,
-        answers=upload.answers if upload is not None else "",
-        task=parsed.task,
-        data={name: str(path) for name, path in data.items()},
-        parameters=json.loads(parsed.parameters_json),
-        loss=train.loss,
-        optimizer=train.optimizer,
-        learning_rate=train.learning_rate,
-        momentum=train.momentum,
-        weight_decay=train.weight_decay,
-        epochs=train.epochs if limits.epochs is None else min(train.epochs, limits.epochs),
-        batch_size=train.batch_size,
-        seed=train.seed,
-        environment=environment,
-        checkpoint_seconds=limits.checkpoint_seconds,
-        class_weights=BALANCED if train.balanced_class_weights else list(train.class_weights),
-        outputs=list(parsed.network.outputs),
-        measured=parsed.network.measured,
-        dimensions={each.input: list(each.sizes) for each in parsed.network.dimensions},
-        input_names={each.file: each.callers for each in parsed.network.input_names},
-        served_as=parsed.network.served_as,
-        own_metrics=[each.name for each in parsed.evaluate.own_metrics],
-        threshold=parsed.evaluate.threshold,
-        threshold_choice=fields_of(parsed.evaluate.threshold_choice),
-        slices=[fields_of(each) for each in parsed.evaluate.slices],
-        is_trial=limits.epochs is not None,
-    )
-
-
-def fields_of(message: Message) -> dict[str, Any]:
-    """The fields that are set, by name."""
-    return {field.name: value for field, value in message.ListFields()}
+    if directory.is_symlink():
+        return {}
+    found = {name: read_foreign(directory / name, max_bytes) for name in names}
+    return {name: content for name, content in found.items() if content is not None}
 
 
 def why_tests_failed(tests: processes.Exit) -> str:

@@ -9,8 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import distributions
@@ -22,18 +21,16 @@ from packaging.utils import canonicalize_name
 from headgate.runtime.uv_settings import pip_settings, uv_settings
 from services.trainer.packages.closure import Installed, unmet
 from services.trainer.packages.explanation import explained
-from services.trainer.packages.kept import size_of
 from services.trainer.packages.lock import Lock, WrongLock
 from services.trainer.packages.uv import uv_program
 from services.trainer.programs import processes
+from services.trainer.programs.sizes import grown_too_large
 from services.trainer.programs.workplace import foreign_environment
 
 PACKAGES = "packages"
 """The folder of an environment from which its code imports."""
 GIB = 1024**3
 PIP_SECONDS = 60.0
-MEASURE_SECONDS = 1.0
-"""Between two looks at the size of what is being built."""
 OPERATORS = re.compile(
     r"UV_(DEFAULT_INDEX|INDEX|INDEX_\w+|EXTRA_INDEX_URL|FIND_LINKS|NO_INDEX|OFFLINE|INSECURE_HOST|NATIVE_TLS|SYSTEM_CERTS"
     r"|HTTP_\w+|CONCURRENT_\w+|KEYRING_PROVIDER)|SSL_CERT_(FILE|DIR)|NETRC|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy"
@@ -73,9 +70,9 @@ class Installing:
         printed_before = log.stat().st_size
         program = processes.Program(command, scratch, self.variables(scratch), log, append=True)
         program.close_input()
-        done = program.wait(self.seconds, stop, grown_too_large(packages.parent, self.max_bytes))
+        done = program.wait(self.seconds, stop, grown_too_large(packages.parent, max_bytes=self.max_bytes))
         # What grew after the last look counts too.
-        if limit := done.limit_broken or grown_too_large(packages.parent, self.max_bytes)():
+        if limit := done.limit_broken or grown_too_large(packages.parent, max_bytes=self.max_bytes)():
             raise WrongLock([f"{lock.file}: its environment {limit}; lock fewer or smaller packages"])
         if done.exit_code != 0:
             with log.open("rb") as lines:
@@ -89,21 +86,6 @@ class Installing:
         if self.index:
             own["UV_DEFAULT_INDEX"] = self.index
         return foreign_environment(scratch) | own | uv_settings(pips_settings(), own)
-
-
-def grown_too_large(directory: Path, max_bytes: int) -> Callable[[], str]:
-    """What says that the directory has become too large. It looks each MEASURE_SECONDS."""
-    next_look = time.monotonic()
-
-    def broken_limit() -> str:
-        nonlocal next_look
-        if time.monotonic() < next_look:
-            return ""
-        size = size_of(directory)
-        next_look = time.monotonic() + MEASURE_SECONDS
-        return f"has more than {max_bytes} bytes" if size > max_bytes else ""
-
-    return broken_limit
 
 
 def installed_in(packages: Path) -> dict[str, Installed]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from headgate.shared_files import is_same, try_lock
 from services.trainer.programs.processes import POLL_SECONDS, Stopped
+from services.trainer.programs.sizes import size_of
 
 LOCK = ".lock"
 """Beside each environment. It holds the environment's size in bytes, and its time is that of the last use."""
@@ -134,19 +135,6 @@ class Kept:
                 _clear(place)
                 if not place.is_dir():
                     _lock_of(place).unlink(missing_ok=True)
-
-
-def size_of(directory: Path) -> int:
-    """The bytes of the files below the directory. A file with two names counts once."""
-    sizes: dict[tuple[int, int], int] = {}
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            try:
-                found = os.lstat(os.path.join(folder, name))
-            except FileNotFoundError:  # it is still being installed
-                continue
-            sizes[found.st_dev, found.st_ino] = found.st_size
-    return sum(sizes.values())
 
 
 @contextmanager

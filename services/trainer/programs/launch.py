@@ -1,10 +1,10 @@
 """Runs a command and then ends everything that it has started, in whatever way it was started.
 
-python -P -m services.trainer.programs.launch TRAINER_PID CONFINEMENT COMMAND...
+python -P -m services.trainer.programs.launch TRAINER_PID CONFINEMENT DESCRIPTORS COMMAND...
 
 The launcher is a subreaper: a descendant whose parent ends, in a session of its own or not, becomes its child. On
 SIGTERM, which also comes when the trainer is killed, it ends the command. CONFINEMENT says what the command may do with
-files; when it is empty, that is everything.
+files; when it is empty, that is everything. DESCRIPTORS are the numbers of open files that the command inherits.
 """
 
 import os
@@ -28,13 +28,13 @@ AWAITED = (signal.SIGTERM, signal.SIGCHLD)
 
 
 def main() -> int:
-    parent, confinement, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    parent, confinement, descriptors, command = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     adopt_orphans()
     end_with_parent(parent)
     confine = confinement_in(confinement)
     try:
-        code = run(command, confine)
+        code = run(command, confine, [int(number) for number in descriptors.split()])
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         return EXIT_NOT_FOUND
@@ -55,7 +55,7 @@ def confinement_in(text: str) -> Callable[[], None]:
     return lambda: None if descriptor is None else enter(descriptor)
 
 
-def run(command: list[str], confine: Callable[[], None]) -> int:
+def run(command: list[str], confine: Callable[[], None], descriptors: list[int]) -> int:
     """The exit code of the command, or that of SIGTERM when it came first. Raises OSError."""
 
     def prepare() -> None:
@@ -64,11 +64,13 @@ def run(command: list[str], confine: Callable[[], None]) -> int:
 
     # A session of its own: what the command sends to its whole group does not reach the launcher.
     # The launcher has one thread, so code may run between the fork and the start of the command.
-    process = subprocess.Popen(command, start_new_session=True, preexec_fn=prepare)
+    process = subprocess.Popen(command, start_new_session=True, preexec_fn=prepare, pass_fds=descriptors)
+    for number in descriptors:
+        os.close(number)
     while signal.sigwait(AWAITED) != signal.SIGTERM:
         for pid, code in reaped():
             if pid == process.pid:
-                if code == -signal.SIGKILL:
+                if code in (-signal.SIGKILL, SIGNALLED + signal.SIGKILL):  # a jail answers the second
                     sys.stderr.write(f"{command[0]} was ended by SIGKILL, as when memory runs out\n")
                 return code if code >= 0 else SIGNALLED - code
     return SIGNALLED + signal.SIGTERM

@@ -11,13 +11,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from headgate.domain.credentials import as_it_may_be_kept
+from headgate.jail.port import Prepared
 from services.trainer.programs.confinement import Confinement
+from services.trainer.programs.jailed import Jailed
 from services.trainer.programs.launch import EXIT_NOT_ENDED, SIGNALLED
 from services.trainer.programs.orphans import MARK, end_orphans
+from services.trainer.programs.sizes import grown_too_large
 
 FIRST_POLL_SECONDS = 0.002
 """How soon a program is looked at after its start. Each pause is twice as long as the one before."""
@@ -25,6 +29,7 @@ POLL_SECONDS = 0.05
 """The longest pause."""
 KILL_SECONDS = 10.0
 """How long the launcher may take to end what it started; then it is killed."""
+LAUNCHER = (sys.executable, "-P", "-m", "services.trainer.programs.launch")
 LOG_TAIL_BYTES = 8 * 1024
 MAX_LOG_BYTES = 64 * 1024 * 1024
 
@@ -72,26 +77,24 @@ class Program:
         directory: Path,
         environment: dict[str, str],
         log: Path,
-        confinement: Confinement | None = None,
+        confinement: Confinement | Jailed | None = None,
         append: bool = False,
     ) -> None:
         """With `append`, the log keeps what it has already."""
-        confined = confinement.text() if confinement else ""
-        launcher = [
-            sys.executable,
-            "-P",
-            "-m",
-            "services.trainer.programs.launch",
-            str(os.getpid()),
-            confined,
-            *command,
-        ]
         self._log = log
         self._marked = Path(environment[MARK]).parent
-        with log.open("ab" if append else "wb") as out:
+        self._grown: Callable[[], str] = str
+        preparing: AbstractContextManager[Prepared] = contextlib.nullcontext(Prepared(command))
+        if isinstance(confinement, Jailed):
+            preparing = confinement.jailing.jail.prepared(confinement.confined(tuple(command), directory, environment))
+            self._grown = grown_too_large(*confinement.writable, max_bytes=confinement.jailing.limits.folder_bytes)
+        confined = confinement.text() if isinstance(confinement, Confinement) else ""
+        with preparing as prepared, log.open("ab" if append else "wb") as out:
+            descriptors = " ".join(map(str, prepared.descriptors))
+            launcher = [*LAUNCHER, str(os.getpid()), confined, descriptors, *prepared.command]
             self._process = subprocess.Popen(
                 launcher, cwd=directory, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=out,
-                start_new_session=True,
+                start_new_session=True, pass_fds=prepared.descriptors,
             )  # fmt: skip
 
     def close_input(self, line: str = "") -> None:
@@ -116,6 +119,8 @@ class Program:
                     raise Stopped
                 pause = min(2 * pause, POLL_SECONDS)
                 limit = broken_limit()
+                if not limit and (grown := self._grown()):
+                    limit = f"wrote too much: its folder {grown}"
                 if time.monotonic() - started > timeout_seconds:
                     limit = f"took longer than {timeout_seconds:g} s"
                 elif self._log.stat().st_size > MAX_LOG_BYTES:
@@ -142,7 +147,7 @@ def run(
     log: Path,
     timeout_seconds: float,
     stop: threading.Event,
-    confinement: Confinement | None = None,
+    confinement: Confinement | Jailed | None = None,
 ) -> Exit:
     """Runs a program without input to its end. Raises Stopped."""
     program = Program(command, directory, environment, log, confinement)

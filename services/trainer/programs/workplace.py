@@ -5,12 +5,12 @@ The tests and the training each have one, so what the tests install or write doe
 
 import os
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.trainer.programs.confinement import Confinement
 from services.trainer.programs.interpreter import TrainerPackages, new_interpreter, own_folders, package_folders
+from services.trainer.programs.jailed import Jailed, Jailing
 from services.trainer.programs.orphans import MARK
 
 PASSED_ON = ("LANG", "LC_ALL", "TZ", "SSL_CERT_FILE")
@@ -23,27 +23,45 @@ class Workplace:
 
     directory: Path
     environment: dict[str, str]
-    confinement: Confinement
+    confinement: Confinement | Jailed
+
+    def give(self, *folders: Path) -> None:
+        """Gives these folders, or its own, to the code that runs here."""
+        if isinstance(self.confinement, Jailed):
+            for folder in folders or (self.directory,):
+                self.confinement.give(folder)
 
 
-def workplace(
-    scratch: Path, stage: str, packages: TrainerPackages, hidden: Iterable[Path], kept: Iterable[Path] = ()
-) -> Workplace:
-    """Makes the directory of a stage in the attempt's scratch directory.
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What lies around the directory of a stage.
 
-    `hidden` paths cannot be read there, and `kept` ones cannot be changed.
+    In a jail nothing is there but what is `kept`, which cannot be changed, and what is `writable`. Without one all is
+    there but what is `hidden`.
     """
-    directory = scratch / stage
-    directory.mkdir()
+
+    kept: tuple[Path, ...] = ()
+    writable: tuple[Path, ...] = ()
+    hidden: tuple[Path, ...] = ()
+    jailing: Jailing | None = None
+
+
+def workplace(directory: Path, packages: TrainerPackages, around: Surroundings) -> Workplace:
+    """Makes the directory of a stage, unless it is there. `give` has to follow when all its files are there."""
+    directory.mkdir(exist_ok=True)
     programs = new_interpreter(directory / "environment", packages)
     environment = foreign_environment(directory)
     environment["PATH"] = os.pathsep.join([str(programs), str(packages.programs), environment["PATH"]])
     environment["VIRTUAL_ENV"] = str(programs.parent)
-    read_only = [sys.prefix, sys.base_prefix, *package_folders(), *own_folders(), *packages.read_only(), *kept]
-    confinement = Confinement(
-        (str(directory), str(scratch / "checkout")), tuple(map(str, read_only)), tuple(map(str, hidden))
-    )
-    return Workplace(directory, environment, confinement)
+    python = (Path(sys.prefix), Path(sys.base_prefix), *package_folders(), *own_folders(), *packages.read_only())
+    return Workplace(directory, environment, _confinement(around, (directory, *around.writable), python))
+
+
+def _confinement(around: Surroundings, writable: tuple[Path, ...], python: tuple[Path, ...]) -> Confinement | Jailed:
+    read_only = (*python, *around.kept)
+    if around.jailing is not None:
+        return Jailed(around.jailing, read_only, writable)
+    return Confinement(tuple(map(str, writable)), tuple(map(str, read_only)), tuple(map(str, around.hidden)))
 
 
 def foreign_environment(directory: Path) -> dict[str, str]:

@@ -19,7 +19,7 @@ from services.trainer.packages.kept import Kept
 from services.trainer.packages.locked import LockedPackages
 from tests.house.tree import ROOT
 from tests.trainer.attempt.test_work import CHILD, FINISH, failure
-from tests.trainer.conftest import Trial
+from tests.trainer.conftest import TRUSTED, Trial
 from tests.trainer.packages.wheels import index_in, line, of_the_base, wheel
 from tests.trainer.programs.test_workplace import confined
 from tests.trainer.repositories import MODEL, repository
@@ -46,7 +46,7 @@ def locked(directory: Path, lock: str, **changes: str) -> tuple[str, str]:
 def refused(trial: Trial, directory: Path, lock: str) -> str:
     """Why an attempt failed whose tests would leave a file; nothing of it may have run."""
     ran = directory / "ran"
-    failed = failure(trial, locked(directory / "tiny", lock, tests=f"touch {ran}"))
+    failed = failure(trial, locked(directory / "tiny", lock, tests=f"touch {ran}"), **TRUSTED)
     assert failed.stage == facts.STAGE_PACKAGES
     assert not ran.exists()
     return failed.reason
@@ -165,7 +165,7 @@ def test_no_code_of_a_commit_changes_the_packages_of_a_lock(trial: Trial, index:
 import os, shade
 def fault_of(act):
     try: act()
-    except PermissionError: return "refused"
+    except OSError: return "refused"
 here = shade.__file__
 print(fault_of(lambda: open(here, "a")), fault_of(lambda: open(here + "x", "w")), fault_of(lambda: os.remove(here)))
 """

@@ -16,10 +16,11 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.trainer.attempt.remote_data import RemoteFiles
 from services.trainer.attempt.work import run_attempt
+from services.trainer.programs.confinement import Confinement
 from services.trainer.programs.interpreter import link_packages
-from services.trainer.programs.workplace import workplace
+from services.trainer.programs.workplace import Surroundings, workplace
 from tests.downloads.servers import Files, serving
-from tests.trainer.conftest import CLAIM, Trial
+from tests.trainer.conftest import CLAIM, TRUSTED, Trial
 from tests.trainer.remote import access_in, no_downloads
 from tests.trainer.repositories import DATA, repository
 from tests.waiting import PATIENCE_SECONDS
@@ -44,7 +45,7 @@ def test_each_training_reads_the_file_that_was_meant_also_when_one_before_could_
         access = access_in(tmp_path, url)
         for _ in range(2):
             trial.tools.attempts.begin(CLAIM, 0)
-            report = trial.run(source, data=access, child=(sys.executable, "-c", SHOW))
+            report = trial.run(source, data=access, child=(sys.executable, "-c", SHOW), **TRUSTED)
             assert report is not None
             # Below a shared temporary folder the code of a commit may change everything, and this one does.
             assert report.report_training_failed.fact.log_tail == f"numbers.csv {DATA!r}\nchanged 1\n"
@@ -54,7 +55,8 @@ def test_each_training_reads_the_file_that_was_meant_also_when_one_before_could_
 def test_the_code_of_a_commit_is_kept_from_changing_the_cache(tmp_path: Path) -> None:
     remote = no_downloads(tmp_path)
     packages = link_packages(tmp_path / "packages")
-    place = workplace(tmp_path, "training", packages, (), remote.folders)
+    place = workplace(tmp_path / "training", packages, Surroundings(kept=(remote.folder, remote.cache)))
+    assert isinstance(place.confinement, Confinement)
     assert {str(tmp_path / "cache"), str(tmp_path / "downloaded")} <= set(place.confinement.read_only)
 
 
@@ -91,7 +93,7 @@ def test_a_version_with_updated_data_takes_the_new_bytes(trial: Trial, tmp_path:
             version=1, build=resources.BUILD_STATE_TESTING, repository=path, commit=commit, attempt=1,
             updated_data=[update],
         )  # fmt: skip
-        tools = replace(trial.tools, data=access_in(tmp_path, url), child=(sys.executable, "-c", SHOW))
+        tools = replace(trial.tools, data=access_in(tmp_path, url), child=(sys.executable, "-c", SHOW), **TRUSTED)
         report = run_attempt(tools, CLAIM, version)
     assert report is not None
     assert report.report_training_failed.fact.log_tail.startswith("numbers.csv '4,5,6\\n'\n")

@@ -21,10 +21,11 @@ from services.trainer.attempt.work import why_tests_failed
 from services.trainer.attempts import Attempts
 from services.trainer.programs.launch import SIGNALLED
 from services.trainer.programs.processes import LOG_TAIL_BYTES, Exit
+from tests.trainer.beside import is_running
 from tests.trainer.conftest import CLAIM, Trial
 from tests.trainer.remote import no_downloads
 from tests.trainer.repositories import git, repository
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, until
 
 CHECKPOINT_PATH = "checkpoints/models/tiny/versions/1"
 CHILD = """
@@ -209,23 +210,16 @@ def test_a_training_that_claims_success_without_files_is_a_failed_attempt(trial:
 def test_a_stopped_trainer_ends_the_attempt_without_a_report_and_without_processes(
     trial: Trial, tmp_path: Path
 ) -> None:
-    pid = tmp_path / "pid"
-    sleeper = (
-        "import subprocess, time; p = subprocess.Popen(['sleep', '600']);"
-        f" open('{pid}', 'w').write(str(p.pid)); time.sleep(600)"
-    )
+    known = f"600.{os.getpid()}"
+    sleeper = f"import subprocess, time; subprocess.Popen(['sleep', '{known}']); time.sleep(600)"
     source = repository(tmp_path / "tiny", tests=f'python -c "{sleeper}"')
     thread = threading.Thread(target=trial.run, args=(source,))
     thread.start()
-    until = threading.Event()
-    for _ in range(600):
-        if pid.exists() and pid.read_text():
-            break
-        until.wait(0.05)
+    until(lambda: is_running(known), "the process that the tests start")
     trial.tools.attempts.close(20)
     thread.join(PATIENCE_SECONDS)
     assert (trial.report, trial.sent) == (None, [])
-    assert not is_alive(int(pid.read_text()))
+    assert not is_running(known)
 
 
 def is_alive(pid: int) -> bool:

@@ -201,7 +201,7 @@ def test_the_attempt_is_listed_with_its_epochs(trained: Trained) -> None:
     assert [epoch.epoch for epoch in attempts.follow_epochs(attempt, 1.0) if epoch] == [1, 2, 3, 4, 5]
 
 
-def test_the_same_commit_becomes_the_same_artifact_without_cudas_libraries(
+def test_the_same_commit_becomes_the_same_artifact_in_a_jail_and_without_cudas_libraries(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = str(cpu_environment.make(tmp_path / "environment"))
@@ -210,6 +210,7 @@ def test_the_same_commit_becomes_the_same_artifact_without_cudas_libraries(
     trial = trial_in(tmp_path)
     # The trainer starts the repository's tests with the Python that it runs on itself.
     monkeypatch.setattr(sys, "executable", python)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
     report = trial.run(trained.source, child=(python, "-P", "-m", "services.trainer.child"))
     assert report is not None
     assert report.WhichOneof("command") == "report_training_finished", report

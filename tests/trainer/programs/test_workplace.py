@@ -17,7 +17,7 @@ from services.trainer.programs import interpreter
 from services.trainer.programs.confinement import beside, can_confine, is_shared
 from tests.house.tree import ROOT
 from tests.trainer.attempt.test_work import child
-from tests.trainer.conftest import Trial
+from tests.trainer.conftest import TRUSTED, Trial
 from tests.trainer.repositories import TAKEN_NAMES, repository
 
 confined = pytest.mark.skipif(
@@ -180,7 +180,9 @@ def test_what_the_tests_leave_at_home_does_not_reach_the_training(trial: Trial, 
 
 
 @confined
-def test_the_tests_cannot_change_the_trainers_files_or_read_its_keys(trial: Trial, tmp_path: Path) -> None:
+def test_without_a_jail_the_tests_cannot_change_the_trainers_files_or_read_its_keys(
+    trial: Trial, tmp_path: Path
+) -> None:
     key = ROOT / "README.md"
     own = Path(run_attempt.__code__.co_filename)
     places = [
@@ -202,7 +204,7 @@ print(fault_of(lambda: open("/proc/{os.getpid()}/environ").read(1)))
 open("/dev/null", "w"); pathlib.Path({str(tmp_path / "elsewhere" / "x")!r}).write_text("x"); open("/etc/passwd").read(1)
 """
     (tmp_path / "elsewhere").mkdir()
-    assert set(printed(trial, tmp_path, check, hidden=(key,)).split()) == {"refused"}
+    assert set(printed(trial, tmp_path, check, hidden=(key,), **TRUSTED).split()) == {"refused"}
     assert own.exists()
 
 

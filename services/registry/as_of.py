@@ -25,6 +25,8 @@ from headgate.view.query import Key, Query
 from services.registry.requests import copy_of
 
 OF_ONE_STREAM = "a sequence names a moment of one model or environment; use time_ms, or read"
+MAX_IN_PLACE = 200
+"""The most versions of a model whose present state is searched in place, under the fold's lock. Others are copied."""
 READ_WAIT_SECONDS = 1.0
 """How long a read waits for facts that another registry has answered with and this one has not folded yet."""
 
@@ -86,12 +88,13 @@ class AsOfReads:
             return _merged(query, (self._rows(query, then, name) for name in names if self._shows(visibility, name)))
 
     def _rows(self, query: Query, then: Then, model: str) -> Answer:
-        """One model's part of the page. A state that still holds is read in place: to copy all of them takes memory."""
+        """One model's part of the page. A small state that still holds is read in place: copies take memory."""
         stream = model_stream(model)
         with self._fold.lock:
-            live = self._fold.streams.get(stream)
-            if live is not None and live.sequence == then.sequence(stream):
-                return _copied(find({model: live.state} if isinstance(live.state, ModelState) else {}, query))
+            live = self._fold.models.get(model)
+            holds = live is not None and self._fold.streams[stream].sequence == then.sequence(stream)
+            if live is not None and holds and len(live.versions) <= MAX_IN_PLACE:
+                return _copied(find({model: live}, query))
         state = then.model(model)
         return _copied(find({model: state} if state is not None else {}, query))
 

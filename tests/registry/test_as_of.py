@@ -119,7 +119,10 @@ def pages(ask: Ask, method: str, request: Message, moment: resources.AsOf | None
 
 
 @pytest.mark.parametrize("story", STORIES_TOLD)
-def test_what_a_client_saw_is_the_answer_as_of_then(registry: Running, ask: Ask, story: str) -> None:
+def test_what_a_client_saw_is_the_answer_as_of_then(
+    registry: Running, ask: Ask, story: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(as_of, "MAX_IN_PLACE", 1)
     seen: list[tuple[int, resources.ReadMark, Answers]] = []
 
     def look(now_ms: int) -> None:

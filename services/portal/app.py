@@ -1,8 +1,9 @@
 """Puts the portal together; the only place that does."""
 
 import secrets
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ import grpc
 
 from headgate.client.stubs import Stubs
 from headgate.client.tls import ClientTls
+from headgate.domain.state import ModelState
 from headgate.lifecycle.authentication_setting import administrators_of, call_check
 from headgate.lifecycle.folded_access import FoldedAccess
 from headgate.lifecycle.past import Past
@@ -17,6 +19,9 @@ from headgate.runtime.deadline import Deadline
 from headgate.runtime.observability.metric import PORTAL
 from headgate.worker.parts import WorkerParts
 from services.portal.actions import action_routes
+from services.portal.api.app import PREFIX as API
+from services.portal.api.app import api_routes
+from services.portal.api.backends import services_of
 from services.portal.callers import Callers
 from services.portal.guard import Bounds
 from services.portal.http_server import HttpServer
@@ -29,11 +34,16 @@ from services.portal.sign_in import SignIn
 from services.portal.site import Site, application
 from services.portal.sources import Sources
 from services.portal.viewer import Viewers
+from services.portal.webhooks.app import PREFIX as WEBHOOKS
+from services.portal.webhooks.app import Webhooks
+from services.portal.webhooks.secret_files import SecretFiles
 from services.portal.world import World
 
 SHARE_OF_PAGES = 0.4
 """Of the grace, for requests in progress. Pages that follow the state end at once, and ask again elsewhere."""
 SHARE_OF_CALLS = 0.2
+OWN_BOUNDS = ((f"{API}/", sys.maxsize), (f"{WEBHOOKS}/", sys.maxsize))
+"""They bound their bodies themselves, and say so in their own form."""
 
 
 class Portal:
@@ -49,9 +59,14 @@ class Portal:
         self._live = Live()
         self._callers = Callers(_stubs(settings))
         site = Site(viewers, self._world, Sources(Past(parts.log, parts.fold), self._callers, parts.fold.lock))
-        routes = [*live_routes(site, self._live, PAGES), *SignIn(viewers, Once(time.monotonic), _new_name).routes()]
-        routes += action_routes(viewers, self._callers)
-        self.application = application(site, PAGES, routes, Bounds(_hosts(settings)))
+        routes = [
+            *live_routes(site, self._live, PAGES),
+            *SignIn(viewers, Once(time.monotonic), _new_name).routes(),
+            *action_routes(viewers, self._callers),
+            *api_routes(services_of(settings), not viewers.is_open),
+            *Webhooks(self._models, SecretFiles(settings.webhook_secrets), parts.log, parts.clock.now_ms).routes(),
+        ]
+        self.application = application(site, PAGES, routes, Bounds(_hosts(settings), OWN_BOUNDS))
         self.http = HttpServer(self.application, settings.host, settings.console_port, parts.tls)
 
     def start(self) -> int:
@@ -77,6 +92,11 @@ class Portal:
         fold = self._parts.fold
         with fold.lock:
             yield World(fold, self._parts.clock.now_ms())
+
+    @contextmanager
+    def _models(self) -> Iterator[Mapping[str, ModelState]]:
+        with self._parts.fold.lock:
+            yield self._parts.fold.models
 
 
 def _hosts(settings: Settings) -> tuple[str, ...]:

@@ -38,6 +38,11 @@ class Settings(AuthenticatedSettings):
     """The address by which browsers reach the console. Without it they reach it by the loopback alone."""
     registry: str = _address("127.0.0.1:7400")
     trainer: str = _address("127.0.0.1:7401")
+    evaluator: str = _address("127.0.0.1:7402")
     deployer: str = _address("127.0.0.1:7403")
+    edge: str = field(default="", metadata={CHECK: _require_address})
+    """The gateway's server for devices, for ListDevices over HTTP. Without it this call is not answered."""
+    webhook_secrets: Path | None = None
+    """Folder with the secrets of webhooks, one file for each name. Without it no delivery is taken."""
     tls_ca: Path | None = None
     """PEM file with the authority of the services that the portal calls. Without it the calls are plain text."""

@@ -90,6 +90,22 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         self._requests.execute(model_stream(model), request, context, label_model=payload)
         return self._model(model)
 
+    def AddRepository(
+        self, request: registry_service.AddRepositoryRequest, context: grpc.ServicerContext
+    ) -> resources.Model:
+        model = model_in(request.name)
+        payload = commands.AddRepository(repository=request.repository, branch=request.branch, secret=request.secret)
+        self._requests.execute(model_stream(model), request, context, add_repository=payload)
+        return self._model(model)
+
+    def RemoveRepository(
+        self, request: registry_service.RemoveRepositoryRequest, context: grpc.ServicerContext
+    ) -> resources.Model:
+        model = model_in(request.name)
+        payload = commands.RemoveRepository(repository=request.repository)
+        self._requests.execute(model_stream(model), request, context, remove_repository=payload)
+        return self._model(model)
+
     def CreateVersion(
         self, request: registry_service.CreateVersionRequest, context: grpc.ServicerContext
     ) -> resources.Version:

@@ -75,7 +75,7 @@ def test_a_row_names_a_field_of_its_request():
 
 
 PAST_A_GATE = {
-    "headgate.v1.RegistryService": {"ApproveVersion", "WaiveGate", "LiftQuarantine", "LabelModel"},
+    "headgate.v1.RegistryService": {"ApproveVersion", "WaiveGate", "LiftQuarantine", "LabelModel", "AddRepository"},
     "headgate.v1.ReleaseService": {"StartRelease", "ResumeRelease", "PromoteRelease", "UndoRelease", "SetPolicy"},
     "headgate.v1.AccessService": {"GrantRole", "RevokeRole", "CreateToken"},
 }

@@ -122,6 +122,8 @@ def test_up_restarts_a_killed_service_locks_its_folder_and_ends_its_services_whe
         assert granted["granted_by"] == "token:administrator"
         link = running.command("console").strip()
         assert curl(folder, f"curl --cacert .headgate/keys/certificates/authority.pem {link}") == 303
+        console = link.partition("/sign-in")[0]
+        assert curl(folder, f"curl -K .headgate/keys/curl {console}/v1/models") == 200
         assert curl(folder, f"curl --cacert .headgate/keys/certificates/authority.pem {link}") == 401
         pid = json.loads((folder / ".headgate" / "up.json").read_text())["pid"]
         services = children(pid)

@@ -314,3 +314,36 @@ def test_a_duration_of_a_freeze_counts_by_the_logs_time_whatever_the_callers_clo
 def test_a_freeze_without_a_begin_holds_at_once_whatever_the_callers_clock_shows(headgate: Headgate) -> None:
     (freeze,) = data(headgate, "freeze", "declare", "live", "audit", "--until", "12h", "--reason", "r")["freezes"]
     assert "from_ms" not in freeze
+
+
+def test_a_repository_is_declared_listed_and_taken_back(headgate: Headgate) -> None:
+    assert headgate("model", "create", "payments")[0] == 0
+    url = "https://git.example.org/acme/payments.git"
+    wanted = {"model": "payments", "repository": url, "branch": "main", "secret": "github"}
+    added = ["repository", "add", url, "--model", "payments", "--branch", "main", "--secret-file", "github"]
+    code, out, err = headgate(*added, "-o", "json")
+    assert (code, json.loads(out)) == (0, [wanted])
+    assert "/webhooks/SENDER/github" in err
+    assert wanted in json.loads(headgate("repository", "list", "-o", "json")[1])
+    code, _, err = headgate("repository", "remove", url, "--model", "payments")
+    assert (code, "payments has no repository any more" in err) == (0, True)
+    code, _, err = headgate("repository", "remove", url, "--model", "payments")
+    assert (code, "does not exist" in err) == (3, True)
+
+
+def test_a_secret_is_named_and_never_a_path(headgate: Headgate) -> None:
+    code, _, err = headgate("repository", "add", "/srv/git/x", "--model", "payments", "--secret-file", "/etc/secret")
+    assert (code, "no path" in err) == (2, True)
+
+
+def test_where_up_runs_a_new_secret_is_made_once(headgate: Headgate, tmp_path: Path) -> None:
+    assert headgate("model", "create", "own-secret")[0] == 0
+    (tmp_path / ".headgate").mkdir()
+    (tmp_path / ".headgate" / "up.json").write_text("{}")
+    added = ["repository", "add", "/srv/git/own", "--model", "own-secret", "--secret-file", "own"]
+    assert headgate(*added)[0] == 0
+    file = tmp_path / ".headgate" / "webhook-secrets" / "own"
+    secret = file.read_text()
+    assert (len(secret) > 40, file.stat().st_mode & 0o077) == (True, 0)
+    assert headgate(*added)[0] == 0
+    assert file.read_text() == secret

@@ -105,6 +105,14 @@ def test_a_judgement_is_shown_once_a_caller_was_counted():
         ({"version_tagged": facts.VersionTagged(version=3, key="seen")}, "v3 tag seen removed"),
         ({"model_labelled": facts.ModelLabelled(key="team", value="risk")}, "label team set to risk"),
         ({"model_labelled": facts.ModelLabelled(key="team")}, "label team removed"),
+        (
+            {"repository_added": facts.RepositoryAdded(repository="https://git.example/fraud", branch="main")},
+            "commits on main of https://git.example/fraud become versions",
+        ),
+        (
+            {"repository_removed": facts.RepositoryRemoved(repository="https://git.example/fraud")},
+            "commits of https://git.example/fraud become no versions any more",
+        ),
         ({"freeze_declared": facts.FreezeDeclared(freeze="xmas", reason="quiet")}, "freeze xmas declared: quiet"),
         ({"freeze_lifted": facts.FreezeLifted(freeze="xmas")}, "freeze xmas lifted"),
         ({"version_archived": facts.VersionArchived(version=3, reason="old")}, "v3 archived: old"),

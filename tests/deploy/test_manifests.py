@@ -57,8 +57,8 @@ BASE = {
     "gateway <- all of callers=true:rest",
     *(f"{name} <- all of operators=true:grpc" for name in ("registry", "trainer", "evaluator", "deployer", "portal")),
     "portal <- all of operators=true:console",
-    *(f"portal -> {name}:grpc" for name in ("registry", "trainer", "deployer")),
-    *(f"{name} <- portal:grpc" for name in ("registry", "trainer", "deployer")),
+    *(f"portal -> {name}:grpc" for name in ("registry", "trainer", "evaluator", "deployer")),
+    *(f"{name} <- portal:grpc" for name in ("registry", "trainer", "evaluator", "deployer")),
     *(
         f"trainer -> 0.0.0.0/0 except 10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.168.0.0/16:{port}"
         for port in (443, 22)

@@ -43,6 +43,16 @@ def canary_promoted(recorder: Recorder) -> None:
     recorder.send(FRAUD, commands.MoveAlias(alias="champion", version=2), commands.RemoveAlias(alias="challenger"))
 
 
+def repositories_declared(recorder: Recorder) -> None:
+    """A model takes commits from two repositories; one changes its branch, and the other is taken back."""
+    recorder.send(FRAUD, commands.CreateModel(repository=REPOSITORY))
+    recorder.send(FRAUD, commands.AddRepository(repository=REPOSITORY, branch="main", secret="github"))
+    mirror = "https://git.example.org/mirror/fraud.git"
+    recorder.send(FRAUD, commands.AddRepository(repository=mirror, branch="main", secret="mirror"))
+    recorder.send(FRAUD, commands.AddRepository(repository=REPOSITORY, branch="release/2", secret="github"))
+    recorder.send(FRAUD, commands.RemoveRepository(repository=mirror))
+
+
 def rolled_back_by_verdict(recorder: Recorder) -> None:
     """The judge fails a canary at its second step: it is rolled back, quarantined, and released by override."""
     _live_and_passed(recorder)
@@ -338,6 +348,7 @@ STORIES: Mapping[str, Callable[[Recorder], None]] = {
     story.__name__: story
     for story in (
         canary_promoted,
+        repositories_declared,
         rolled_back_by_verdict,
         frozen_and_paused,
         fell_back,

@@ -102,6 +102,9 @@ RUN_BY: dict[str, str] = {
     "headgate predict --rows": "tests/cli/test_predict.py",
     "headgate publish": FRAUD,
     "headgate publish --url": "tests/cli/test_keys.py",
+    "headgate repository add --branch --model --secret-file": CHANGES,
+    "headgate repository list": CHANGES,
+    "headgate repository remove --model": CHANGES,
     "headgate release abort --reason": RELEASES,
     "headgate release get": RELEASES,
     "headgate release list": RELEASES,
@@ -190,6 +193,10 @@ RUN_ELSEWHERE: dict[str, tuple[str, str]] = {
     "curl -K .headgate/keys/curl https://127.0.0.1:7405/v2": (
         "tests/cli/test_up.py",
         '"curl -K .headgate/keys/curl {rest}/v2"',
+    ),
+    "curl -K .headgate/keys/curl https://127.0.0.1:7408/v1/models": (
+        "tests/cli/test_up.py",
+        '"curl -K .headgate/keys/curl {console}/v1/models"',
     ),
     "curl -H @token.header https://gateway.example.com:7405/v2/models/fraud": (
         "tests/gateway/test_access.py",

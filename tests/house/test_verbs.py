@@ -27,6 +27,7 @@ PROTOS: tuple[FileDescriptor, ...] = tuple(
 
 COMMAND_OF: dict[str, str] = {
     "AbortRelease": "release abort",
+    "AddRepository": "repository add",
     "ApproveVersion": "version approve",
     "ArchiveVersion": "version archive",
     "CancelVersion": "version cancel",
@@ -68,6 +69,7 @@ COMMAND_OF: dict[str, str] = {
     "PromoteRelease": "release promote",
     "PurgeVersion": "version purge",
     "QuarantineVersion": "version quarantine",
+    "RemoveRepository": "repository remove",
     "ResumeRelease": "release resume",
     "RevokeRole": "access revoke",
     "RevokeToken": "token revoke",

@@ -111,6 +111,9 @@ TABLE: Mapping[str, Row] = {
             "UpdateModel": (_MODEL, PUBLISH, Scope.MODEL, "name"),
             # A grant may be for all models with a label, so whoever sets labels gives and takes rights.
             "LabelModel": (_MODEL, ADMINISTER, Scope.MODEL, "name"),
+            # Whoever may push there publishes from then on.
+            "AddRepository": (_MODEL, ADMINISTER, Scope.MODEL, "name"),
+            "RemoveRepository": (_MODEL, ADMINISTER, Scope.MODEL, "name"),
             "SetAlias": (_MODEL, PUBLISH, Scope.MODEL, "parent"),
             "DeleteAlias": (_MODEL, PUBLISH, Scope.MODEL, "parent"),
             "CreateVersion": (_VERSION, PUBLISH, Scope.MODEL, "parent"),

@@ -32,6 +32,7 @@ from headgate.cli import (
     publish,
     releases,
     replay,
+    repositories,
     repository,
     tokens,
     topics,
@@ -176,6 +177,7 @@ def start_all(
 app.command("init")(init.init)
 app.command("check")(repository.check)
 app.add_typer(repository.data, name="data")
+app.add_typer(repositories.repository, name="repository")
 app.command("publish")(publish.publish)
 app.add_typer(event.event, name="event")
 app.command("predict")(predict.predict)

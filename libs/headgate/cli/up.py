@@ -21,6 +21,7 @@ from headgate.cli.free_ports import HOST, free_ports, is_free
 from headgate.cli.own_certificates import OwnCertificates
 from headgate.cli.own_token import OwnToken
 from headgate.cli.printing import report
+from headgate.cli.repositories import SECRETS
 from headgate.cli.session import ENCRYPTION_KEY, HOME, KEYS, CommandFailed, default_log
 from headgate.cli.supervisor import FatalExit, Program, Supervisor
 from headgate.client.stubs import serves
@@ -104,8 +105,11 @@ class Layout:
     def _of_portal(self) -> dict[str, str]:
         """Where it serves people, and whom it calls with what they may do."""
         called = {
-            f"HEADGATE_{name.upper()}": f"{HOST}:{self.ports[name]}" for name in ("registry", "trainer", "deployer")
+            f"HEADGATE_{name.upper()}": f"{HOST}:{self.ports[name]}"
+            for name in ("registry", "trainer", "evaluator", "deployer")
         }
+        called["HEADGATE_EDGE"] = f"{HOST}:{self.edge_port}"
+        called["HEADGATE_WEBHOOK_SECRETS"] = str(self.home / SECRETS)
         if self.certificates is not None:
             called["HEADGATE_TLS_CA"] = str(self.certificates.caller.ca)
         return {**called, "HEADGATE_CONSOLE_PORT": str(self.console_port)}

@@ -181,6 +181,8 @@ _DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
     "alias_removed": lambda fact: f"alias {fact.alias} removed",
     "version_tagged": _tagged,
     "model_labelled": _labelled,
+    "repository_added": lambda fact: f"commits on {fact.branch} of {fact.repository} become versions",
+    "repository_removed": lambda fact: f"commits of {fact.repository} become no versions any more",
     "freeze_declared": lambda fact: _freeze(fact, "declared"),
     "freeze_lifted": lambda fact: _freeze(fact, "lifted"),
     "policy_set": lambda fact: f"release policy set ({fact.policy_sha256[:12]})",

@@ -42,6 +42,8 @@ ModelFact = (
     facts.ModelCreated
     | facts.ModelDescribed
     | facts.ModelLabelled
+    | facts.RepositoryAdded
+    | facts.RepositoryRemoved
     | facts.AliasMoved
     | facts.AliasRemoved
     | VersionFact

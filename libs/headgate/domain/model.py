@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never, get_args
 
-from headgate.domain import build, release, retention, verdict
+from headgate.domain import build, release, repositories, retention, verdict
 from headgate.domain.fact import Fact, ModelFact, ReleaseFact
 from headgate.domain.label import label
 from headgate.domain.names import (
@@ -35,6 +35,7 @@ ModelCommand = (
     | commands.LabelModel
     | commands.MoveAlias
     | commands.RemoveAlias
+    | repositories.RepositoryCommand
     | build.BuildCommand
     | verdict.VerdictCommand
     | retention.RetentionCommand
@@ -90,7 +91,8 @@ def _decide_model(
     | commands.DescribeModel
     | commands.LabelModel
     | commands.MoveAlias
-    | commands.RemoveAlias,
+    | commands.RemoveAlias
+    | repositories.RepositoryCommand,
 ) -> ModelFact | Refused | None:
     match command:
         case commands.CreateModel():
@@ -106,9 +108,9 @@ def _decide_model(
         case commands.MoveAlias():
             return _move_alias(state, command)
         case commands.RemoveAlias():
-            if command.alias not in state.model.aliases:
-                return not_found(f"alias {command.alias}", "alias")
-            return facts.AliasRemoved(alias=command.alias)
+            return _remove_alias(state, command)
+        case commands.AddRepository() | commands.RemoveRepository():
+            return repositories.decide(state.model, command)
         case _:
             assert_never(command)
 
@@ -159,6 +161,12 @@ def _move_alias(state: ModelState, command: commands.MoveAlias) -> facts.AliasMo
     return facts.AliasMoved(alias=command.alias, version=command.version)
 
 
+def _remove_alias(state: ModelState, command: commands.RemoveAlias) -> facts.AliasRemoved | Refused:
+    if command.alias not in state.model.aliases:
+        return not_found(f"alias {command.alias}", "alias")
+    return facts.AliasRemoved(alias=command.alias)
+
+
 def _evolve_model(
     state: ModelState,
     fact: facts.ModelCreated | facts.ModelDescribed | facts.ModelLabelled | facts.AliasMoved | facts.AliasRemoved,
@@ -194,6 +202,7 @@ _FOLDS: Mapping[type, Callable[[ModelState, Any, facts.LifecycleRecord], resourc
     **dict.fromkeys(get_args(verdict.VerdictFact), verdict.evolve),
     **dict.fromkeys(get_args(retention.RetentionFact), retention.evolve),
     **dict.fromkeys(get_args(ReleaseFact), release.evolve),
+    **dict.fromkeys(get_args(repositories.RepositoryFact), repositories.evolve),
     **dict.fromkeys(
         (facts.ModelCreated, facts.ModelDescribed, facts.ModelLabelled, facts.AliasMoved, facts.AliasRemoved),
         _evolve_model,

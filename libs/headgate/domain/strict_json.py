@@ -1,4 +1,7 @@
-"""Reads JSON, and refuses what two readers could understand differently: a key that stands twice in one object."""
+"""Reads JSON, and refuses what two readers could understand differently.
+
+A key that stands twice in one object, and NaN or Infinity, which JSON does not have.
+"""
 
 import json
 from typing import Any
@@ -9,7 +12,7 @@ from headgate.domain.utf8 import text_of_json
 def read_json(value: bytes) -> Any:
     """The value. Raises ValueError with the reason in words."""
     try:
-        return json.loads(text_of_json(value), object_pairs_hook=_once)
+        return json.loads(text_of_json(value), object_pairs_hook=_once, parse_constant=_no_number)
     except RecursionError:
         raise ValueError("expected lists and objects with less nesting") from None
 
@@ -21,3 +24,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"the key {key!r} stands twice in one object")
         found[key] = value
     return found
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")

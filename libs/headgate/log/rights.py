@@ -68,7 +68,7 @@ RIGHTS: Mapping[str, Rights] = {
         writes=(COMMANDS, TELEMETRY, DEAD_LETTERS),
     ),
     "gateway": Rights("It reports counts, and samples of predictions.", (LIFECYCLE,), (TELEMETRY, PREDICTIONS)),
-    "portal": Rights("It reads facts, and asks the log for its time.", (LIFECYCLE,), (TELEMETRY,)),
+    "portal": Rights("It reads facts, and writes what webhooks tell of.", (LIFECYCLE,), (TELEMETRY, INBOX)),
     "publisher": Rights("An upstream system: events about commits and data, and nothing else.", writes=(INBOX,)),
     "operator": Rights(
         "People with `headgate log`, `doctor` and `replay`, who write where dead letters are replayed.",

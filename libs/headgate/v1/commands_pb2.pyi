@@ -82,6 +82,8 @@ class Command(_message.Message):
     PURGE_VERSION_FIELD_NUMBER: _builtins.int
     CANCEL_VERSION_FIELD_NUMBER: _builtins.int
     LABEL_MODEL_FIELD_NUMBER: _builtins.int
+    ADD_REPOSITORY_FIELD_NUMBER: _builtins.int
+    REMOVE_REPOSITORY_FIELD_NUMBER: _builtins.int
     START_RELEASE_FIELD_NUMBER: _builtins.int
     BEGIN_RELEASE_FIELD_NUMBER: _builtins.int
     REPORT_CANDIDATE_READY_FIELD_NUMBER: _builtins.int
@@ -161,6 +163,10 @@ class Command(_message.Message):
     @_builtins.property
     def label_model(self) -> Global___LabelModel: ...
     @_builtins.property
+    def add_repository(self) -> Global___AddRepository: ...
+    @_builtins.property
+    def remove_repository(self) -> Global___RemoveRepository: ...
+    @_builtins.property
     def start_release(self) -> Global___StartRelease: ...
     @_builtins.property
     def begin_release(self) -> Global___BeginRelease: ...
@@ -239,6 +245,8 @@ class Command(_message.Message):
         purge_version: Global___PurgeVersion | None = ...,
         cancel_version: Global___CancelVersion | None = ...,
         label_model: Global___LabelModel | None = ...,
+        add_repository: Global___AddRepository | None = ...,
+        remove_repository: Global___RemoveRepository | None = ...,
         start_release: Global___StartRelease | None = ...,
         begin_release: Global___BeginRelease | None = ...,
         report_candidate_ready: Global___ReportCandidateReady | None = ...,
@@ -263,13 +271,13 @@ class Command(_message.Message):
         create_token: Global___CreateToken | None = ...,
         revoke_token: Global___RevokeToken | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "command", b"command", "complete_release", b"complete_release", "create_environment", b"create_environment", "create_model", b"create_model", "create_token", b"create_token", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "grant_role", b"grant_role", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "revoke_role", b"revoke_role", "revoke_token", b"revoke_token", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "add_repository", b"add_repository", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "command", b"command", "complete_release", b"complete_release", "create_environment", b"create_environment", "create_model", b"create_model", "create_token", b"create_token", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "grant_role", b"grant_role", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "remove_repository", b"remove_repository", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "revoke_role", b"revoke_role", "revoke_token", b"revoke_token", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "actor", b"actor", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "causation_id", b"causation_id", "command", b"command", "command_id", b"command_id", "complete_release", b"complete_release", "correlation_id", b"correlation_id", "create_environment", b"create_environment", "create_model", b"create_model", "create_token", b"create_token", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "grant_role", b"grant_role", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "proven_by", b"proven_by", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "revoke_role", b"revoke_role", "revoke_token", b"revoke_token", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "stream", b"stream", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "trace_parent", b"trace_parent", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "actor", b"actor", "add_repository", b"add_repository", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "causation_id", b"causation_id", "command", b"command", "command_id", b"command_id", "complete_release", b"complete_release", "correlation_id", b"correlation_id", "create_environment", b"create_environment", "create_model", b"create_model", "create_token", b"create_token", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "grant_role", b"grant_role", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "proven_by", b"proven_by", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "remove_repository", b"remove_repository", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "revoke_role", b"revoke_role", "revoke_token", b"revoke_token", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "stream", b"stream", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "trace_parent", b"trace_parent", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_sequence: _TypeAlias = _typing.Literal["expected_sequence"]  # noqa: Y015
     _WhichOneofArgType__expected_sequence: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence"]  # noqa: Y015
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["create_model", "describe_model", "create_version", "start_testing", "report_code_tested", "report_training_started", "report_training_finished", "report_training_failed", "start_evaluation", "report_evaluation_finished", "report_evaluation_failed", "decide_gate", "grant_approval", "deny_approval", "waive_gate", "move_alias", "remove_alias", "tag_version", "archive_version", "purge_version", "cancel_version", "label_model", "start_release", "begin_release", "report_candidate_ready", "set_weights", "report_weights_applied", "promote_release", "complete_release", "pause_release", "resume_release", "roll_back_release", "finish_rollback", "supersede_release", "undo_release", "quarantine_candidate", "lift_quarantine", "create_environment", "set_policy", "declare_freeze", "lift_freeze", "grant_role", "revoke_role", "create_token", "revoke_token"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["create_model", "describe_model", "create_version", "start_testing", "report_code_tested", "report_training_started", "report_training_finished", "report_training_failed", "start_evaluation", "report_evaluation_finished", "report_evaluation_failed", "decide_gate", "grant_approval", "deny_approval", "waive_gate", "move_alias", "remove_alias", "tag_version", "archive_version", "purge_version", "cancel_version", "label_model", "add_repository", "remove_repository", "start_release", "begin_release", "report_candidate_ready", "set_weights", "report_weights_applied", "promote_release", "complete_release", "pause_release", "resume_release", "roll_back_release", "finish_rollback", "supersede_release", "undo_release", "quarantine_candidate", "lift_quarantine", "create_environment", "set_policy", "declare_freeze", "lift_freeze", "grant_role", "revoke_role", "create_token", "revoke_token"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_sequence) -> _WhichOneofReturnType__expected_sequence | None: ...
@@ -325,9 +333,53 @@ class CreateModel(_message.Message):
 Global___CreateModel: _TypeAlias = CreateModel  # noqa: Y015
 
 @_typing.final
-class LabelModel(_message.Message):
+class AddRepository(_message.Message):
     """An empty value removes the label."""
 
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    branch: _builtins.str
+    secret: _builtins.str
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        branch: _builtins.str = ...,
+        secret: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "repository", b"repository", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddRepository: _TypeAlias = AddRepository  # noqa: Y015
+
+@_typing.final
+class RemoveRepository(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["repository", b"repository"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveRepository: _TypeAlias = RemoveRepository  # noqa: Y015
+
+@_typing.final
+class LabelModel(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     KEY_FIELD_NUMBER: _builtins.int

@@ -209,6 +209,8 @@ class LifecycleRecord(_message.Message):
     VERSION_PURGED_FIELD_NUMBER: _builtins.int
     VERSION_CANCELLED_FIELD_NUMBER: _builtins.int
     MODEL_LABELLED_FIELD_NUMBER: _builtins.int
+    REPOSITORY_ADDED_FIELD_NUMBER: _builtins.int
+    REPOSITORY_REMOVED_FIELD_NUMBER: _builtins.int
     RELEASE_REQUESTED_FIELD_NUMBER: _builtins.int
     RELEASE_STARTED_FIELD_NUMBER: _builtins.int
     CANDIDATE_READY_FIELD_NUMBER: _builtins.int
@@ -299,6 +301,10 @@ class LifecycleRecord(_message.Message):
     @_builtins.property
     def model_labelled(self) -> Global___ModelLabelled: ...
     @_builtins.property
+    def repository_added(self) -> Global___RepositoryAdded: ...
+    @_builtins.property
+    def repository_removed(self) -> Global___RepositoryRemoved: ...
+    @_builtins.property
     def release_requested(self) -> Global___ReleaseRequested: ...
     @_builtins.property
     def release_started(self) -> Global___ReleaseStarted: ...
@@ -381,6 +387,8 @@ class LifecycleRecord(_message.Message):
         version_purged: Global___VersionPurged | None = ...,
         version_cancelled: Global___VersionCancelled | None = ...,
         model_labelled: Global___ModelLabelled | None = ...,
+        repository_added: Global___RepositoryAdded | None = ...,
+        repository_removed: Global___RepositoryRemoved | None = ...,
         release_requested: Global___ReleaseRequested | None = ...,
         release_started: Global___ReleaseStarted | None = ...,
         candidate_ready: Global___CandidateReady | None = ...,
@@ -405,11 +413,11 @@ class LifecycleRecord(_message.Message):
         token_created: Global___TokenCreated | None = ...,
         token_revoked: Global___TokenRevoked | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "code_tested", b"code_tested", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "policy_set", b"policy_set", "promotion_started", b"promotion_started", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "role_granted", b"role_granted", "role_revoked", b"role_revoked", "rollback_started", b"rollback_started", "testing_started", b"testing_started", "token_created", b"token_created", "token_revoked", b"token_revoked", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_cancelled", b"version_cancelled", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "code_tested", b"code_tested", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "policy_set", b"policy_set", "promotion_started", b"promotion_started", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "repository_added", b"repository_added", "repository_removed", b"repository_removed", "role_granted", b"role_granted", "role_revoked", b"role_revoked", "rollback_started", b"rollback_started", "testing_started", b"testing_started", "token_created", b"token_created", "token_revoked", b"token_revoked", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_cancelled", b"version_cancelled", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "causation_id", b"causation_id", "code_tested", b"code_tested", "command_digest", b"command_digest", "command_id", b"command_id", "correlation_id", b"correlation_id", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "event_id", b"event_id", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "occurred_at_ms", b"occurred_at_ms", "policy_set", b"policy_set", "previous_digest", b"previous_digest", "promotion_started", b"promotion_started", "proven_by", b"proven_by", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "role_granted", b"role_granted", "role_revoked", b"role_revoked", "rollback_started", b"rollback_started", "sequence", b"sequence", "stream", b"stream", "testing_started", b"testing_started", "token_created", b"token_created", "token_revoked", b"token_revoked", "trace_parent", b"trace_parent", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_cancelled", b"version_cancelled", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "causation_id", b"causation_id", "code_tested", b"code_tested", "command_digest", b"command_digest", "command_id", b"command_id", "correlation_id", b"correlation_id", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "event_id", b"event_id", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "occurred_at_ms", b"occurred_at_ms", "policy_set", b"policy_set", "previous_digest", b"previous_digest", "promotion_started", b"promotion_started", "proven_by", b"proven_by", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "repository_added", b"repository_added", "repository_removed", b"repository_removed", "role_granted", b"role_granted", "role_revoked", b"role_revoked", "rollback_started", b"rollback_started", "sequence", b"sequence", "stream", b"stream", "testing_started", b"testing_started", "token_created", b"token_created", "token_revoked", b"token_revoked", "trace_parent", b"trace_parent", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_cancelled", b"version_cancelled", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["model_created", "model_described", "version_created", "testing_started", "code_tested", "training_started", "training_finished", "training_failed", "evaluation_started", "evaluation_finished", "evaluation_failed", "gate_decided", "approval_granted", "approval_denied", "gate_waived", "alias_moved", "alias_removed", "version_tagged", "version_archived", "version_purged", "version_cancelled", "model_labelled", "release_requested", "release_started", "candidate_ready", "weights_set", "weights_applied", "promotion_started", "release_completed", "release_paused", "release_resumed", "rollback_started", "release_rolled_back", "release_rejected", "release_superseded", "candidate_quarantined", "quarantine_lifted", "environment_created", "policy_set", "freeze_declared", "freeze_lifted", "role_granted", "role_revoked", "token_created", "token_revoked"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["model_created", "model_described", "version_created", "testing_started", "code_tested", "training_started", "training_finished", "training_failed", "evaluation_started", "evaluation_finished", "evaluation_failed", "gate_decided", "approval_granted", "approval_denied", "gate_waived", "alias_moved", "alias_removed", "version_tagged", "version_archived", "version_purged", "version_cancelled", "model_labelled", "repository_added", "repository_removed", "release_requested", "release_started", "candidate_ready", "weights_set", "weights_applied", "promotion_started", "release_completed", "release_paused", "release_resumed", "rollback_started", "release_rolled_back", "release_rejected", "release_superseded", "candidate_quarantined", "quarantine_lifted", "environment_created", "policy_set", "freeze_declared", "freeze_lifted", "role_granted", "role_revoked", "token_created", "token_revoked"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -484,6 +492,54 @@ class ModelLabelled(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelLabelled: _TypeAlias = ModelLabelled  # noqa: Y015
+
+@_typing.final
+class RepositoryAdded(_message.Message):
+    """Commits on this branch become versions of the model when a webhook tells of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    """Where the trainer fetches from."""
+    branch: _builtins.str
+    secret: _builtins.str
+    """The name of the file that holds the secret of its webhooks. The secret itself is in no fact."""
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        branch: _builtins.str = ...,
+        secret: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "repository", b"repository", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepositoryAdded: _TypeAlias = RepositoryAdded  # noqa: Y015
+
+@_typing.final
+class RepositoryRemoved(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["repository", b"repository"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepositoryRemoved: _TypeAlias = RepositoryRemoved  # noqa: Y015
 
 @_typing.final
 class ModelDescribed(_message.Message):

@@ -267,6 +267,72 @@ class LabelModelRequest(_message.Message):
 Global___LabelModelRequest: _TypeAlias = LabelModelRequest  # noqa: Y015
 
 @_typing.final
+class AddRepositoryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """models/{model}"""
+    repository: _builtins.str
+    """Where the trainer fetches from, without credentials."""
+    branch: _builtins.str
+    secret: _builtins.str
+    """The name of the file with the secret, in the portal's folder of secrets."""
+    request_id: _builtins.str
+    etag: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        repository: _builtins.str = ...,
+        branch: _builtins.str = ...,
+        secret: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "etag", b"etag", "name", b"name", "repository", b"repository", "request_id", b"request_id", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddRepositoryRequest: _TypeAlias = AddRepositoryRequest  # noqa: Y015
+
+@_typing.final
+class RemoveRepositoryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """models/{model}"""
+    repository: _builtins.str
+    request_id: _builtins.str
+    etag: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        repository: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "repository", b"repository", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveRepositoryRequest: _TypeAlias = RemoveRepositoryRequest  # noqa: Y015
+
+@_typing.final
 class WatchModelsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -62,6 +62,16 @@ class RegistryServiceStub:
                 request_serializer=headgate_dot_v1_dot_registry__service__pb2.LabelModelRequest.SerializeToString,
                 response_deserializer=headgate_dot_v1_dot_resources__pb2.Model.FromString,
                 _registered_method=True)
+        self.AddRepository = channel.unary_unary(
+                '/headgate.v1.RegistryService/AddRepository',
+                request_serializer=headgate_dot_v1_dot_registry__service__pb2.AddRepositoryRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_resources__pb2.Model.FromString,
+                _registered_method=True)
+        self.RemoveRepository = channel.unary_unary(
+                '/headgate.v1.RegistryService/RemoveRepository',
+                request_serializer=headgate_dot_v1_dot_registry__service__pb2.RemoveRepositoryRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_resources__pb2.Model.FromString,
+                _registered_method=True)
         self.WatchModels = channel.unary_stream(
                 '/headgate.v1.RegistryService/WatchModels',
                 request_serializer=headgate_dot_v1_dot_registry__service__pb2.WatchModelsRequest.SerializeToString,
@@ -201,6 +211,20 @@ class RegistryServiceServicer:
     def LabelModel(self, request, context):
         """Sets one label of a model; an empty value removes it.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddRepository(self, request, context):
+        """Declares that commits on a branch of a repository become versions when a webhook tells of them. A repository that
+        was declared before gets the new branch and secret.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveRepository(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -366,6 +390,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
             'LabelModel': grpc.unary_unary_rpc_method_handler(
                     servicer.LabelModel,
                     request_deserializer=headgate_dot_v1_dot_registry__service__pb2.LabelModelRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_resources__pb2.Model.SerializeToString,
+            ),
+            'AddRepository': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddRepository,
+                    request_deserializer=headgate_dot_v1_dot_registry__service__pb2.AddRepositoryRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_resources__pb2.Model.SerializeToString,
+            ),
+            'RemoveRepository': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveRepository,
+                    request_deserializer=headgate_dot_v1_dot_registry__service__pb2.RemoveRepositoryRequest.FromString,
                     response_serializer=headgate_dot_v1_dot_resources__pb2.Model.SerializeToString,
             ),
             'WatchModels': grpc.unary_stream_rpc_method_handler(
@@ -610,6 +644,60 @@ class RegistryService:
             target,
             '/headgate.v1.RegistryService/LabelModel',
             headgate_dot_v1_dot_registry__service__pb2.LabelModelRequest.SerializeToString,
+            headgate_dot_v1_dot_resources__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddRepository(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.v1.RegistryService/AddRepository',
+            headgate_dot_v1_dot_registry__service__pb2.AddRepositoryRequest.SerializeToString,
+            headgate_dot_v1_dot_resources__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveRepository(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.v1.RegistryService/RemoveRepository',
+            headgate_dot_v1_dot_registry__service__pb2.RemoveRepositoryRequest.SerializeToString,
             headgate_dot_v1_dot_resources__pb2.Model.FromString,
             options,
             channel_credentials,

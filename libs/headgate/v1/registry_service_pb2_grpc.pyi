@@ -42,6 +42,11 @@ class RegistryServiceStub:
     UpdateModel: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.UpdateModelRequest, _resources_pb2.Model]
     LabelModel: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.LabelModelRequest, _resources_pb2.Model]
     """Sets one label of a model; an empty value removes it."""
+    AddRepository: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.AddRepositoryRequest, _resources_pb2.Model]
+    """Declares that commits on a branch of a repository become versions when a webhook tells of them. A repository that
+    was declared before gets the new branch and secret.
+    """
+    RemoveRepository: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RemoveRepositoryRequest, _resources_pb2.Model]
     WatchModels: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.WatchModelsRequest, _registry_service_pb2.WatchModelsResponse]
     """Sends the models that match, then each change, until the caller leaves."""
     CreateVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.CreateVersionRequest, _resources_pb2.Version]
@@ -86,6 +91,11 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     UpdateModel: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.UpdateModelRequest, _resources_pb2.Model]  # type: ignore[assignment]
     LabelModel: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.LabelModelRequest, _resources_pb2.Model]  # type: ignore[assignment]
     """Sets one label of a model; an empty value removes it."""
+    AddRepository: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.AddRepositoryRequest, _resources_pb2.Model]  # type: ignore[assignment]
+    """Declares that commits on a branch of a repository become versions when a webhook tells of them. A repository that
+    was declared before gets the new branch and secret.
+    """
+    RemoveRepository: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RemoveRepositoryRequest, _resources_pb2.Model]  # type: ignore[assignment]
     WatchModels: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchModelsRequest, _registry_service_pb2.WatchModelsResponse]  # type: ignore[assignment]
     """Sends the models that match, then each change, until the caller leaves."""
     CreateVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CreateVersionRequest, _resources_pb2.Version]  # type: ignore[assignment]
@@ -157,6 +167,23 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_resources_pb2.Model, _abc.Awaitable[_resources_pb2.Model]]:
         """Sets one label of a model; an empty value removes it."""
+
+    @_abc_1.abstractmethod
+    def AddRepository(
+        self,
+        request: _registry_service_pb2.AddRepositoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_resources_pb2.Model, _abc.Awaitable[_resources_pb2.Model]]:
+        """Declares that commits on a branch of a repository become versions when a webhook tells of them. A repository that
+        was declared before gets the new branch and secret.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveRepository(
+        self,
+        request: _registry_service_pb2.RemoveRepositoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_resources_pb2.Model, _abc.Awaitable[_resources_pb2.Model]]: ...
 
     @_abc_1.abstractmethod
     def WatchModels(

@@ -242,6 +242,7 @@ class Model(_message.Message):
     CREATE_TIME_MS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    REPOSITORIES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """models/{model}"""
     description: _builtins.str
@@ -258,6 +259,10 @@ class Model(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def repositories(self) -> _containers.RepeatedCompositeFieldContainer[Global___Repository]:
+        """Those whose webhooks make versions, by their address."""
+
     def __init__(
         self,
         *,
@@ -270,14 +275,43 @@ class Model(_message.Message):
         create_time_ms: _builtins.int = ...,
         etag: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        repositories: _abc.Iterable[Global___Repository] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "create_time_ms", b"create_time_ms", "description", b"description", "etag", b"etag", "labels", b"labels", "latest_version", b"latest_version", "live", b"live", "name", b"name", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "create_time_ms", b"create_time_ms", "description", b"description", "etag", b"etag", "labels", b"labels", "latest_version", b"latest_version", "live", b"live", "name", b"name", "repositories", b"repositories", "repository", b"repository"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class Repository(_message.Message):
+    """Whose commits become versions when a webhook tells of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    branch: _builtins.str
+    secret: _builtins.str
+    """The name of the file with the secret, in the portal's folder of secrets."""
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        branch: _builtins.str = ...,
+        secret: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "repository", b"repository", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Repository: _TypeAlias = Repository  # noqa: Y015
 
 @_typing.final
 class Lease(_message.Message):

@@ -1,0 +1,156 @@
+"""The HTTP side of webhooks: bounded bytes in, an event of the inbox or a clear refusal out."""
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from headgate.domain.state import ModelState
+from headgate.log.envelope import encode
+from headgate.log.port import EventLog, LogError, Message
+from headgate.log.topics import INBOX
+from headgate.runtime.observability.trace_context import HEADER as TRACE_PARENT
+from headgate.runtime.observability.work_log import current_trace_parent, note, set_outcome, unit_of_work
+from headgate.runtime.rpc.rate_limit import LocalBuckets, Rate
+from services.portal.webhooks.decision import decide
+from services.portal.webhooks.delivery import Delivery, Nothing, Refused
+from services.portal.webhooks.mapping import Repository, Taken
+from services.portal.webhooks.secret_files import SecretFiles
+from services.portal.webhooks.signatures import PROOFS
+
+PREFIX = "/webhooks"
+MAX_BODY_BYTES = 8 << 20
+BODY_SECONDS = 30.0
+"""How long a body may take to come."""
+MAX_AT_ONCE = 16
+"""How many deliveries are read and decided at once; with the size of a body it bounds the memory."""
+RATE = Rate(per_second=20.0, burst=100)
+"""Deliveries to one address; all addresses without a secret share one."""
+RETRY_SECONDS = 5
+
+OpenModels = Callable[[], AbstractContextManager[Mapping[str, ModelState]]]
+"""Gives the models as they are now, and holds the lock of their fold meanwhile."""
+
+
+class Webhooks:
+    """Takes deliveries at /webhooks/SENDER/SECRET, where SECRET is the name of a secret."""
+
+    def __init__(self, models: OpenModels, secrets: SecretFiles, log: EventLog, now_ms: Callable[[], int]) -> None:
+        self._models, self._secrets, self._log, self._now_ms = models, secrets, log, now_ms
+        self._buckets = LocalBuckets(RATE)
+        self._busy = 0
+
+    def routes(self) -> list[BaseRoute]:
+        """The route of all senders."""
+        return [Route(PREFIX + "/{sender}/{secret}", self._answer, methods=["POST"])]
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            return await self._taken(request)
+        except Refused as refused:
+            headers = {"retry-after": str(RETRY_SECONDS)} if refused.http in (429, 503) else None
+            return JSONResponse({"code": refused.slug, "message": refused.rule}, refused.http, headers)
+        except ClientDisconnect:
+            return Response(status_code=400)
+
+    async def _taken(self, request: Request) -> Response:
+        sender, name = request.path_params["sender"], request.path_params["secret"]
+        if sender not in PROOFS:
+            raise Refused(404, "unknown-sender", f"expected /webhooks/SENDER/SECRET with one of {', '.join(PROOFS)}")
+        secrets = self._secrets.find(name)
+        self._require_rate(name if secrets else "")
+        if self._busy >= MAX_AT_ONCE:
+            raise Refused(503, "busy", "too many deliveries at once: send this one again")
+        self._busy += 1
+        try:
+            delivery = Delivery(_headers(request), await _body(request), self._now_ms())
+            return await run_in_threadpool(self._decided, sender, name, delivery, secrets)
+        finally:
+            self._busy -= 1
+
+    def _require_rate(self, bucket: str) -> None:
+        wait = self._buckets.take(bucket)
+        if wait > 0:
+            raise Refused(429, "rate-limited", f"too many deliveries to this address: wait {math.ceil(wait)} s")
+
+    def _decided(self, sender: str, name: str, delivery: Delivery, secrets: Sequence[str]) -> Response:
+        """Decides one delivery and appends its events, as a unit of work."""
+        with unit_of_work("webhook", sender, delivery.header(TRACE_PARENT), secret=name if secrets else ""):
+            try:
+                with self._models() as models:
+                    declared = repositories_of(models, name)
+                    outcomes = decide(sender, delivery, secrets, declared, models)
+            except Refused as refused:
+                set_outcome("refused", refused.slug)
+                raise
+            found = [each for each in outcomes if isinstance(each, Taken)]
+            self._append(found)
+            note(events=len(found))
+            return _accepted(found, [each.why for each in outcomes if isinstance(each, Nothing)])
+
+    def _append(self, found: Sequence[Taken]) -> None:
+        trace = current_trace_parent()
+        extra = ((TRACE_PARENT, trace.encode()),) if trace else ()
+        try:
+            for each in found:
+                headers, value = encode(each.event)
+                key = each.model or each.event.source
+                self._log.append(Message(INBOX, key.encode(), value, (*headers, *extra)))
+        except LogError as error:
+            set_outcome("refused", "log-unavailable")
+            raise Refused(503, "log-unavailable", "the log takes no events now: send this delivery again") from error
+
+
+def repositories_of(models: Mapping[str, ModelState], secret: str) -> list[Repository]:
+    """What was declared with the secret of this name."""
+    return [
+        Repository(name, each.repository, each.branch, each.secret)
+        for name, state in models.items()
+        for each in state.model.repositories
+        if each.secret == secret
+    ]
+
+
+def _accepted(found: Sequence[Taken], ignored: Sequence[str]) -> Response:
+    events = [
+        {
+            "id": each.event.id,
+            "source": each.event.source,
+            **({"model": each.model} if each.model else {}),
+            **({"commit": each.commit} if each.commit else {}),
+            **({"forced": True} if each.is_forced else {}),
+        }
+        for each in found
+    ]
+    return JSONResponse({"events": events, "ignored": list(ignored)}, 202 if events else 200)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """The headers by their names in small letters, the first of several."""
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        found.setdefault(name.lower(), value)
+    return found
+
+
+async def _body(request: Request) -> bytes:
+    """The body, in at most MAX_BODY_BYTES and BODY_SECONDS. Raises Refused."""
+    too_large = Refused(413, "too-large", f"a delivery may have {MAX_BODY_BYTES} bytes")
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared[:20]) > MAX_BODY_BYTES:
+        raise too_large
+    found = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                found += part
+                if len(found) > MAX_BODY_BYTES:
+                    raise too_large
+    except TimeoutError:
+        raise Refused(408, "too-slow", f"the body took more than {BODY_SECONDS:g} s") from None
+    return bytes(found)

@@ -7,6 +7,7 @@ gets the newest HTML once it reads again, and nothing is kept for it but that.
 import asyncio
 import logging
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from hashlib import sha256
 
 from starlette.concurrency import run_in_threadpool
@@ -24,6 +25,19 @@ RETRY_MS = 2_000
 logger = logging.getLogger(__name__)
 
 Make = Callable[[], str]
+Ended = Callable[[], str]
+"""The last HTML for a viewer who may see the page no more; empty while it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One page as one viewer follows it. Those with the same key are shown the same."""
+
+    key: Hashable
+    make: Make
+    most_seconds: float
+    """After this time the page is made again without a change of the state, because ages and evidence move."""
+    ended: Ended = str
 
 
 class _Channel:
@@ -66,18 +80,17 @@ class Live:
     def is_full(self) -> bool:
         return self.viewers >= MAX_VIEWERS or self._is_closed
 
-    def stream(self, key: Hashable, make: Make, most_seconds: float) -> "LiveResponse":
-        """The answer that follows this page. It is made again after that time, because ages and evidence move."""
+    def stream(self, followed: Followed) -> "LiveResponse":
+        """The answer that follows this page."""
         self._loop = asyncio.get_running_loop()
-        return LiveResponse(self, key, make, most_seconds)
+        return LiveResponse(self, followed)
 
-    def join(self, key: Hashable, make: Make, most_seconds: float) -> _Channel:
+    def join(self, followed: Followed) -> _Channel:
         """The channel of the page, with one more viewer."""
-        channel = self._channels.get(key)
+        channel = self._channels.get(followed.key)
         if channel is None:
-            channel = self._channels[key] = _Channel(make, most_seconds)
+            channel = self._channels[followed.key] = _Channel(followed.make, followed.most_seconds)
             channel.task = asyncio.create_task(self._follow(channel))
-        channel.make = make  # of the viewer who came last, whose session is the newest
         channel.viewers += 1
         self.viewers += 1
         return channel
@@ -130,11 +143,11 @@ async def _publish(channel: _Channel, html: str) -> None:
 class LiveResponse:
     """An ASGI answer of server-sent events: `page` with new HTML, or a comment that shows that all is well."""
 
-    def __init__(self, live: Live, key: Hashable, make: Make, most_seconds: float) -> None:
-        self._live, self._key, self._make, self._most_seconds = live, key, make, most_seconds
+    def __init__(self, live: Live, followed: Followed) -> None:
+        self._live, self._followed = live, followed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        channel = self._live.join(self._key, self._make, self._most_seconds)
+        channel = self._live.join(self._followed)
         gone = asyncio.create_task(_until_gone(receive))
         sending = asyncio.create_task(self._send(channel, send))
         try:
@@ -143,7 +156,7 @@ class LiveResponse:
             for task in (gone, sending):
                 task.cancel()
             await asyncio.gather(gone, sending, return_exceptions=True)
-            self._live.leave(self._key, channel)
+            self._live.leave(self._followed.key, channel)
 
     async def _send(self, channel: _Channel, send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
@@ -155,6 +168,11 @@ class LiveResponse:
                 if channel.version == shown:
                     await channel.published.wait()
                 version, html = channel.version, channel.html
+            # Each viewer is asked for itself, because a sign-in that has ended must end its own stream alone.
+            if ended := await run_in_threadpool(self._followed.ended):
+                await _within(send, _event(ended))
+                break
+            channel.make = self._followed.make  # of somebody who may see the page at this moment
             await _within(send, _event(html) if version != shown else ": well\n\n")
             shown = version
         await send({"type": "http.response.body", "body": b"", "more_body": False})

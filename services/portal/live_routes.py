@@ -8,12 +8,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route
 
-from services.portal.live import Live
+from services.portal.live import Followed, Live
 from services.portal.page import NoSuchPage, Page
 from services.portal.site import Site, own_url
 from services.portal.viewer import Viewer
 
 PREFIX = "/live"
+ENDED = "your sign-in has ended, or your grants have changed: load this page again"
 
 
 def live_routes(site: Site, live: Live, pages: Sequence[Page]) -> list[BaseRoute]:
@@ -29,27 +30,24 @@ def _answer(site: Site, live: Live, page: Page) -> Any:
         if live.is_full:
             return PlainTextResponse("too many pages are open; load this one again to see what is new\n", 503)
         url = own_url(request).removeprefix(PREFIX)
-        return live.stream((url, viewer.key), _maker(site, page, viewer, request, url), page.most_seconds)
+        return live.stream(_followed(site, page, viewer, request, url))
 
     return answer
 
 
-def _maker(site: Site, page: Page, viewer: Viewer, request: Request, url: str) -> Any:
+def _followed(site: Site, page: Page, viewer: Viewer, request: Request, url: str) -> Followed:
     path, query = dict(request.path_params), dict(request.query_params)
 
     def make() -> str:
-        now = site.viewers.viewer(request)
-        if now is None:
-            return render_ended(site, url)
         try:
-            return site.html(page, now, path, query, url, whole=False)
+            return site.html(page, viewer, path, query, url, whole=False)
         except NoSuchPage as error:
-            return site.part("error.html", {"status": 404, "problem": str(error)}, now, url)
+            return site.part("error.html", {"status": 404, "problem": str(error)}, viewer, url)
 
-    return make
+    def ended() -> str:
+        now = site.viewers.viewer(request)
+        if now is not None and now.key == viewer.key:
+            return ""
+        return site.part("error.html", {"status": 401, "problem": ENDED}, None, url)
 
-
-def render_ended(site: Site, url: str) -> str:
-    """What takes the place of a page whose viewer may see it no more."""
-    problem = "your sign-in has ended: load this page again to sign in"
-    return site.part("error.html", {"status": 401, "problem": problem}, None, url)
+    return Followed((url, viewer.key), make, page.most_seconds, ended)

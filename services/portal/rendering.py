@@ -1,6 +1,5 @@
 """Makes HTML of templates. Every value is escaped, and every name must be there."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -63,11 +62,6 @@ def percent_text(share: float) -> str:
     return f"{share * 100:.2f}".rstrip("0").rstrip(".") + " %"
 
 
-def json_text(value: Any) -> str:
-    """JSON for an attribute, which a script reads."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
-
-
 def _environment() -> Environment:
     found = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
@@ -82,7 +76,6 @@ def _environment() -> Environment:
         "bps": lambda bps: percent_text(bps / 10_000),
         "clean": printable,
         "duration": duration_text,
-        "json": json_text,
         "number": number_text,
         "percent": percent_text,
         "time": shown_time,

@@ -9,9 +9,9 @@ import pytest
 
 from headgate.v1 import commands_pb2 as commands
 from services.portal import live as lives
-from services.portal.live import Live
+from services.portal.live import Followed, Live
 from tests.portal.asgi import scope_of
-from tests.portal.console import console
+from tests.portal.console import ADMINISTRATOR, console
 from tests.waiting import PATIENCE_SECONDS
 
 
@@ -72,7 +72,7 @@ def test_viewers_who_are_shown_the_same_share_one_rendering_and_one_who_does_not
             return f"version {made}"
 
         live, browsers = Live(), [Browser() for _ in range(50)]
-        streams = [live.stream("fleet", make, 60.0) for _ in browsers]
+        streams = [live.stream(Followed("fleet", make, 60.0)) for _ in browsers]
         browsers[0].reads.clear()
         running = [
             asyncio.create_task(stream({}, each.receive, each.send))
@@ -104,9 +104,36 @@ def test_a_page_that_fails_once_is_made_again():
             return outcome
 
         live, browser = Live(), Browser()
-        running = asyncio.create_task(live.stream("a", make, 0.01)({}, browser.receive, browser.send))
+        running = asyncio.create_task(live.stream(Followed("a", make, 0.01))({}, browser.receive, browser.send))
         await browser.until(lambda text: "well again" in text)
         browser.gone.set()
         await running
+
+    asyncio.run(story())
+
+
+def test_a_sign_out_ends_the_stream_of_that_browser_and_of_no_other(tmp_path: Path):
+    async def story() -> None:
+        with console(tmp_path) as shown:
+            shown.fold.on_accepted(lambda _record, _fact: shown.live.touch())
+            cookies = [f"{shown.viewers.cookie}={shown.sessions.begin(ADMINISTRATOR)}" for _ in range(2)]
+            browsers = [Browser() for _ in cookies]
+            running = [
+                asyncio.create_task(
+                    shown.application(scope_of("GET", "/live/", {"cookie": cookie}), browser.receive, browser.send)
+                )
+                for cookie, browser in zip(cookies, browsers, strict=True)
+            ]
+            for browser in browsers:
+                await browser.until(lambda text: "No model yet" in text)
+            shown.sessions.end(cookies[1].partition("=")[2])
+            shown.recorder.send("models/fraud", commands.CreateModel())
+            await browsers[0].until(lambda text: "model-fraud" in text)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await running[1]
+            assert "your sign-in has ended" in browsers[1].text
+            assert "model-fraud" not in browsers[1].text
+            browsers[0].gone.set()
+            await running[0]
 
     asyncio.run(story())

@@ -23,7 +23,7 @@ def shown(tmp_path: Path) -> Iterator[Console]:
 
 
 def word_of(page: str) -> str:
-    return page.partition("x-form-word&#34;:&#34;")[2].partition("&")[0]
+    return page.partition('<body data-word="')[2].partition('"')[0]
 
 
 def test_the_page_shows_the_way_the_weights_and_the_evidence_with_what_proves(shown: Console):

@@ -94,7 +94,7 @@
   document.addEventListener("submit", (event) => {
     const button = event.submitter;
     const word = event.target.querySelector("[data-word]");
-    if (word) word.value = JSON.parse(document.body.getAttribute("hx-headers") || "{}")["x-form-word"] || "";
+    if (word) word.value = document.body.dataset.word || "";
     if (button && button.dataset.needs) {
       const needed = event.target.elements[button.dataset.needs];
       if (needed && !needed.value.trim()) {

@@ -13,6 +13,7 @@ from tests.bench import (
     attempts,
     batching,
     data_memory,
+    encryption,
     evaluation,
     grpc_predictions,
     idle,
@@ -60,6 +61,7 @@ MEASUREMENTS = {
     "idle": idle.measure,
     "attempts": attempts.measure,
     "data": data_memory.measure,
+    "encryption": encryption.measure,
 }
 
 

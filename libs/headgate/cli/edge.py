@@ -50,6 +50,15 @@ Keys = Annotated[
     ),
 ]
 
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_path,
+        metavar="FILE",
+        help="A file with the key that encrypts model files on the disk; without it, one is made in --state.",
+    ),
+]
+
 
 def run_edge(
     context: typer.Context,
@@ -74,6 +83,7 @@ def run_edge(
             help="A file with the secret that callers of this device must send; without it every program here may ask.",
         ),
     ] = None,
+    encryption_key: KeyFile = None,
     disk_mib: Annotated[int, typer.Option(min=1, help="The most MiB of model files on the disk.")] = 4_096,
 ) -> None:
     """Serve an environment's models on this device, also without a link. Runs until Ctrl-C or SIGTERM.
@@ -96,6 +106,7 @@ def run_edge(
         "METRICS_PORT": metrics_port,
         "DISK_MIB": disk_mib,
         **({"CALLER_TOKEN": caller_token} if caller_token else {}),
+        **({"ENCRYPTION_KEY": encryption_key} if encryption_key else {}),
     }
     _become_device(options, *_proofs(context, source, is_own))
 

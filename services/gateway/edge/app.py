@@ -53,6 +53,7 @@ class EdgeDevice:
             self._draining.is_set,
             tls=_tls(settings),
             token_file=settings.token_file,
+            encryption_key=settings.encryption_key,
         )
         inference = self._device.inference
         self._callers = callers = local_callers(settings.caller_token, settings.environment, metrics)

@@ -1,4 +1,4 @@
-"""The files of a device's versions, under their digests. Each is checked whenever it is read."""
+"""The files of a device's versions, encrypted, under the digests of their plaintext. Each is checked whenever read."""
 
 import os
 import threading
@@ -6,10 +6,13 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from headgate.artifacts.blobs import ArtifactCorrupt, ArtifactMissing, ArtifactTooLarge, StoreUnavailable, digest
+from headgate.artifacts.encryption.key_encryption import KeyEncryption
 from headgate.domain.names import SHA256
+from services.gateway.edge.encrypted_file import Sound, append, sound_part
 from services.gateway.edge.sealed_file import flush_folder
 
 PART = ".part"
+NOTHING = Sound(b"", 0)
 
 Download = Callable[[str, int], Iterator[tuple[bytes, int]]]
 """Parts of a file from an offset on, each with the size of the whole file.
@@ -20,8 +23,9 @@ Raises StoreUnavailable, ArtifactMissing, and ArtifactCorrupt when the file has 
 class BlobFolder:
     """Reads from the folder, and downloads what is missing there. Every method may be called on any thread."""
 
-    def __init__(self, folder: Path, download: Download, max_bytes: int) -> None:
+    def __init__(self, folder: Path, download: Download, max_bytes: int, keys: KeyEncryption) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._keys = keys
         self._folder = folder
         self._download = download
         self._max_bytes = max_bytes
@@ -54,24 +58,34 @@ class BlobFolder:
         """The bytes, if they are here. Damaged ones are deleted, so that they are downloaded again."""
         file = self._file(sha256)
         try:
-            data = file.read_bytes()
+            data = sound_part(file, sha256, self._keys).data
+            if digest(data) == sha256:
+                return data
+            return self._encrypted(file, sha256)
         except FileNotFoundError:
             return None
-        if digest(data) == sha256:
-            return data
-        file.unlink(missing_ok=True)
-        return None
+
+    def _encrypted(self, file: Path, sha256: str) -> bytes | None:
+        """The bytes of a file that an older version wrote in the clear. It is encrypted, or deleted when damaged."""
+        if digest(data := file.read_bytes()) != sha256:
+            file.unlink()
+            return None
+        partial = file.with_name(sha256 + PART)
+        partial.unlink(missing_ok=True)
+        append(partial, sha256, NOTHING, iter((data,)), self._keys)
+        os.replace(partial, file)
+        return data
 
     def _fetch(self, sha256: str) -> bytes:
         """Downloads what is missing of the file. An interrupted download goes on where it ended."""
         partial = self._file(sha256).with_name(sha256 + PART)
-        offset = partial.stat().st_size if partial.exists() else 0
+        here = sound_part(partial, sha256, self._keys) if partial.exists() else NOTHING
         try:
-            self._append(partial, sha256, offset)
+            append(partial, sha256, here, self._downloaded(sha256, len(here.data)), self._keys)
         except ArtifactCorrupt:
             partial.unlink()
             raise
-        data = partial.read_bytes()
+        data = sound_part(partial, sha256, self._keys).data
         if (found := digest(data)) != sha256:
             partial.unlink()
             raise ArtifactCorrupt(
@@ -81,13 +95,10 @@ class BlobFolder:
         flush_folder(self._folder)
         return data
 
-    def _append(self, partial: Path, sha256: str, offset: int) -> None:
-        with open(partial, "ab") as out:
-            for part, size in self._download(sha256, offset):
-                self._require_room(size, sha256)
-                out.write(part)
-            out.flush()
-            os.fsync(out.fileno())
+    def _downloaded(self, sha256: str, offset: int) -> Iterator[bytes]:
+        for part, size in self._download(sha256, offset):
+            self._require_room(size, sha256)
+            yield part
 
     def _require_room(self, size: int, sha256: str) -> None:
         """Raises ArtifactTooLarge when the file and all others together exceed the limit."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from headgate.artifacts.encryption.key_encryption import EncryptionUnusable
+from headgate.artifacts.encryption.key_file import KeyFile, create_key_file
 from headgate.client.tls import ClientTls
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.settings import SettingsError
@@ -31,6 +33,7 @@ from services.gateway.prediction_metrics import PredictionMetrics
 logger = logging.getLogger(__name__)
 
 LEDGER_FILE, LOCK_FILE, BLOBS_FOLDER = "ledger", "lock", "blobs"
+KEY_FILE = "encryption.key"
 TICK_SECONDS = 1.0
 PERSIST_SECONDS = 5.0
 """How often what was counted goes to the disk. A power cut loses what came after."""
@@ -72,6 +75,7 @@ class Device:
         first_report_seconds: float = FIRST_REPORT_SECONDS,
         tls: ClientTls | None = None,
         token_file: Path | None = None,
+        encryption_key: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder_lock = _locked(folder)
@@ -82,7 +86,7 @@ class Device:
         self._file = folder / LEDGER_FILE
         self._evidence = EvidenceCounters()
         self.link = Link(addresses, self._watch_request, lambda *new: self.follower.take(*new), chance, tls, token_file)
-        blobs = BlobFolder(folder / BLOBS_FOLDER, self.link.download, max_disk_bytes)
+        blobs = BlobFolder(folder / BLOBS_FOLDER, self.link.download, max_disk_bytes, _key(encryption_key, folder))
         self.follower = DeviceFollower(
             folder,
             blobs,
@@ -206,6 +210,17 @@ class Device:
             models=self._identity.models,
             resume_token=self.follower.resume_token,
         )
+
+
+def _key(named: Path | None, folder: Path) -> KeyFile:
+    """The key of the device's files; without a named one, one in its folder. Raises SettingsError."""
+    file = named or folder / KEY_FILE
+    try:
+        if named is None:
+            create_key_file(file)
+        return KeyFile(file)
+    except (EncryptionUnusable, OSError) as error:
+        raise SettingsError([f"HEADGATE_EDGE_ENCRYPTION_KEY: {error}"]) from error
 
 
 def _locked(folder: Path) -> IO[str]:

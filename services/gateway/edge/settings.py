@@ -50,6 +50,8 @@ class Settings:
     """The folder in which the device keeps its routes, files and counts."""
     keys: Path
     """Directory of the trusted keys."""
+    encryption_key: Path | None = None
+    """File with the key that encrypts the model files on the disk; without it, one in the state folder."""
     tls_ca: str = ""
     """The authority of the gateways' certificates, as a file; empty to call without TLS."""
     tls_client_certificate: str = ""

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.artifacts.blobs import ArtifactCorrupt, ArtifactMissing, ArtifactTooLarge, StoreUnavailable, digest
+from headgate.artifacts.encryption.key_file import KeyFile, create_key_file
 from services.gateway.edge.blob_folder import PART, BlobFolder
+from services.gateway.edge.encrypted_file import MAGIC
 
 DATA = bytes(range(256)) * 4
 NAME = digest(DATA)
@@ -30,8 +32,44 @@ class Gateway:
             yield self.data[start : start + 100], len(self.data)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _key(tmp_path_factory):
+    global KEYS
+    file = tmp_path_factory.mktemp("key") / "encryption.key"
+    create_key_file(file)
+    KEYS = KeyFile(file)
+
+
 def folder_of(path, gateway, max_bytes=ROOM):
-    return BlobFolder(path, gateway.download, max_bytes)
+    return BlobFolder(path, gateway.download, max_bytes, KEYS)
+
+
+def test_a_file_on_the_disk_shows_none_of_its_bytes(tmp_path):
+    folder_of(tmp_path, Gateway()).get(NAME)
+    assert DATA[:32] not in (tmp_path / NAME).read_bytes()
+
+
+def test_a_file_of_an_older_device_is_encrypted_when_it_is_read(tmp_path):
+    (tmp_path / NAME).write_bytes(DATA)
+    gateway = Gateway()
+    for _ in range(2):
+        assert folder_of(tmp_path, gateway).get(NAME) == DATA
+        assert DATA[:32] not in (tmp_path / NAME).read_bytes()
+    assert gateway.offsets == []
+
+
+def test_a_download_whose_parts_were_moved_begins_anew_behind_the_sound_ones(tmp_path):
+    blobs = folder_of(tmp_path, Gateway(breaks_after=3))
+    with pytest.raises(StoreUnavailable):
+        blobs.get(NAME)
+    partial = tmp_path / f"{NAME}{PART}"
+    content = partial.read_bytes()
+    size = (len(content) - len(MAGIC)) // 3
+    first, second, third = (content[len(MAGIC) + size * n : len(MAGIC) + size * (n + 1)] for n in range(3))
+    partial.write_bytes(MAGIC + first + third + second)
+    gateway = Gateway()
+    assert folder_of(tmp_path, gateway).get(NAME) == DATA
+    assert gateway.offsets == [100]
 
 
 @given(parts=st.integers(0, 10))

@@ -1,4 +1,4 @@
-"""`headgate encryption` makes, shows and rotates the key under which artifacts, checkpoints and predictions are stored.
+"""`headgate encryption` makes, shows and rotates the key under which artifacts and checkpoints are stored.
 
 Every command works while services run. A rotation wraps the data keys again and leaves the data as it is.
 """

@@ -217,7 +217,9 @@ INLINE = re.compile(r"`((?:headgate|make) [^`]*)`")
 
 def pages() -> list[Path]:
     """The pages for users, and the two pages for engineers in the root folder."""
-    named = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "k8s/README.md")]
+    named = [
+        ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "k8s/README.md")
+    ]
     return [*named, *sorted((ROOT / "docs").rglob("*.md"))]
 
 

@@ -36,6 +36,11 @@ PLACES = {
 }
 """Library -> the starts of the paths of files that may import it."""
 
+NOWHERE = frozenset(
+    {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "tarfile", "zipfile", "zipimport"}
+)
+"""Modules that run what they read, or that write where what they read says."""
+
 
 def imported(path: Path) -> set[str]:
     """The top-level packages that a file imports, at its head or inside functions."""
@@ -56,3 +61,7 @@ def test_a_vendor_is_imported_only_in_its_place():
         if not short(path).startswith(PLACES[vendor])
     ]
     assert strays == []
+
+
+def test_nothing_is_unpickled_and_no_archive_is_opened() -> None:
+    assert {short(path): found for path in sources() if (found := imported(path) & NOWHERE)} == {}

@@ -1,8 +1,10 @@
 """The JSON API: every RPC over HTTP by its google.api.http annotation, with the caller's own token."""
 
+import json
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import grpc
@@ -27,6 +29,7 @@ from services.portal.api.calls import Services, failed
 from services.portal.api.http_request import USUAL_SECONDS, Passed, Refused, body_of, passed_on
 from services.portal.api.http_rules import HttpRule, NotText, matching, rules_of
 from services.portal.api.methods import services as all_services
+from services.portal.api.openapi import document
 from services.portal.api.request_message import BadRequest, request_message
 from services.portal.api.statuses import refused, refused_request
 
@@ -40,7 +43,16 @@ logger = logging.getLogger(__name__)
 
 def api_routes(services: Services, asks_callers: bool) -> list[BaseRoute]:
     """The routes of the JSON API. `asks_callers` says that callers must prove who they are."""
-    return [Route(PREFIX + "/{rest:path}", JsonApi(rules_of(all_services()), services, asks_callers))]
+    rules = rules_of(all_services())
+    described = json.dumps(document(rules, version("headgate")), separators=(",", ":")).encode()
+
+    async def openapi(request: Request) -> Response:
+        return Response(described, media_type="application/json")
+
+    return [
+        Route("/openapi.json", openapi, methods=["GET"]),
+        Route(PREFIX + "/{rest:path}", JsonApi(rules, services, asks_callers)),
+    ]
 
 
 class JsonApi:
@@ -91,7 +103,7 @@ class JsonApi:
             return found
         if found:
             raise _WrongMethod(found)
-        rule = "no RPC has this path: docs/integrators.md says where the paths stand"
+        rule = "no RPC has this path: /openapi.json lists them all"
         raise Refused(refused(grpc.StatusCode.NOT_FOUND, NOT_FOUND, rule))
 
     def _require_address(self, rule: HttpRule) -> None:

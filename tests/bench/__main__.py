@@ -17,6 +17,7 @@ from tests.bench import (
     evaluation,
     grpc_predictions,
     idle,
+    jail,
     many_models,
     pages,
     past,
@@ -60,6 +61,7 @@ MEASUREMENTS = {
     "training": training.measure,
     "idle": idle.measure,
     "attempts": attempts.measure,
+    "jail": jail.measure,
     "data": data_memory.measure,
     "encryption": encryption.measure,
 }

@@ -58,7 +58,7 @@ def main() -> int:
 
 def run_stories(folder: Path) -> None:
     """Runs the whole demo in a folder. Raises UnexpectedResult."""
-    print("Starting Headgate: registry, trainer, evaluator, deployer and gateway over one log.")
+    print("Starting Headgate: registry, trainer, evaluator, deployer, gateway and portal over one log.")
     print("Every port speaks TLS and asks for a token.")
     # Where the machine has no jail for the code of commits, these are trusted, because they are Headgate's own.
     with Running(folder, settings={TRUSTED_SETTING: f"{folder}/"}) as running:

@@ -53,5 +53,5 @@ def test_every_version_of_an_image_is_among_those_that_are_asked_about() -> None
         return {line.split(" ", 1)[0] for line in lines if "==" in line and not line.startswith(" ")}
 
     asked = set().union(*(pins(lock) for lock in AUDIT["LOCKS"]))
-    for image in ("registry", "trainer", "evaluator", "deployer", "gateway"):
+    for image in ("registry", "trainer", "evaluator", "deployer", "gateway", "portal"):
         assert pins(image) <= asked, image

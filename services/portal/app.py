@@ -58,7 +58,9 @@ class Portal:
         viewers = Viewers(call_check(settings, parts, known), sessions, parts.tls is not None)
         self._live = Live()
         self._callers = Callers(_stubs(settings))
-        site = Site(viewers, self._world, Sources(Past(parts.log, parts.fold), self._callers, parts.fold.lock))
+        past = Past(parts.log, parts.fold)
+        sources = Sources(past, self._callers, parts.fold.lock, lambda: parts.fold.streams)
+        site = Site(viewers, self._world, sources)
         routes = [
             *live_routes(site, self._live, PAGES),
             *SignIn(viewers, Once(time.monotonic), _new_name).routes(),

@@ -68,7 +68,11 @@ class Console:
         self.viewers = Viewers(check if asks else None, self.sessions, is_encrypted=True)
         self.live = Live()
         self.calls = Calls()
-        self.site = Site(self.viewers, self._world, Sources(Past(recorder._log, self.fold), self.calls, self.fold.lock))
+        self.site = Site(
+            self.viewers,
+            self._world,
+            Sources(Past(recorder._log, self.fold), self.calls, self.fold.lock, lambda: self.fold.streams),
+        )
         self.links: Once[str] = Once(time.monotonic)
         sign_in = SignIn(self.viewers, self.links, lambda: next(names))
         routes = [*live_routes(self.site, self.live, PAGES), *sign_in.routes()]

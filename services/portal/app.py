@@ -61,12 +61,14 @@ class Portal:
         past = Past(parts.log, parts.fold)
         sources = Sources(past, self._callers, parts.fold.lock, lambda: parts.fold.streams)
         site = Site(viewers, self._world, sources)
+        secret_files = SecretFiles(settings.webhook_secrets)
+        self._webhooks = Webhooks(self._models, secret_files, parts.log, parts.clock.now_ms)
         routes = [
             *live_routes(site, self._live, PAGES),
             *SignIn(viewers, Once(time.monotonic), _new_name).routes(),
             *action_routes(viewers, self._callers),
             *api_routes(services_of(settings), not viewers.is_open),
-            *Webhooks(self._models, SecretFiles(settings.webhook_secrets), parts.log, parts.clock.now_ms).routes(),
+            *self._webhooks.routes(),
         ]
         self.application = application(site, PAGES, routes, Bounds(_hosts(settings), OWN_BOUNDS))
         self.http = HttpServer(self.application, settings.host, settings.console_port, parts.tls)
@@ -75,6 +77,7 @@ class Portal:
         """Opens the port, folds the log and then shows pages. Returns the gRPC port."""
         port = self._parts.open()
         self._parts.fold.on_accepted(lambda _record, _fact: self._live.touch())
+        self._parts.fold.on_accepted(lambda _record, fact: self._webhooks.note(fact))
         self.http.start()
         self._parts.ready(self.http)
         return port

@@ -31,6 +31,7 @@ from tests.bench import (
     tls,
     training,
     view,
+    webhooks,
 )
 from tests.bench.page import as_page, machine
 from tests.bench.results import Results
@@ -44,6 +45,7 @@ MEASUREMENTS = {
     "replay": replay.measure,
     "past": past.measure,
     "view": view.measure,
+    "webhooks": webhooks.measure,
     "memory": registry.measure_memory,
     "registry": registry.measure,
     "pages": pages.measure,

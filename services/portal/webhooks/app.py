@@ -17,6 +17,7 @@ from headgate.log.topics import INBOX
 from headgate.runtime.observability.trace_context import HEADER as TRACE_PARENT
 from headgate.runtime.observability.work_log import current_trace_parent, note, set_outcome, unit_of_work
 from headgate.runtime.rpc.rate_limit import LocalBuckets, Rate
+from headgate.v1 import facts_pb2 as facts
 from services.portal.webhooks.decision import decide
 from services.portal.webhooks.delivery import Delivery, Nothing, Refused
 from services.portal.webhooks.mapping import Repository, Taken
@@ -44,6 +45,12 @@ class Webhooks:
         self._models, self._secrets, self._log, self._now_ms = models, secrets, log, now_ms
         self._buckets = LocalBuckets(RATE)
         self._busy = 0
+        self._declared: dict[str, list[Repository]] | None = None
+
+    def note(self, fact: object) -> None:
+        """Learns of an accepted fact: what was declared is read anew when it has changed."""
+        if isinstance(fact, facts.RepositoryAdded | facts.RepositoryRemoved):
+            self._declared = None
 
     def routes(self) -> list[BaseRoute]:
         """The route of all senders."""
@@ -83,7 +90,7 @@ class Webhooks:
         with unit_of_work("webhook", sender, delivery.header(TRACE_PARENT), secret=name if secrets else ""):
             try:
                 with self._models() as models:
-                    declared = repositories_of(models, name)
+                    declared = self._declared_with(name, models)
                     outcomes = decide(sender, delivery, secrets, declared, models)
             except Refused as refused:
                 set_outcome("refused", refused.slug)
@@ -92,6 +99,12 @@ class Webhooks:
             self._append(found)
             note(events=len(found))
             return _accepted(found, [each.why for each in outcomes if isinstance(each, Nothing)])
+
+    def _declared_with(self, name: str, models: Mapping[str, ModelState]) -> Sequence[Repository]:
+        """What was declared with the secret of this name. The caller holds the lock of the fold."""
+        if self._declared is None:
+            self._declared = repositories_by_secret(models)
+        return self._declared.get(name, ())
 
     def _append(self, found: Sequence[Taken]) -> None:
         trace = current_trace_parent()
@@ -106,14 +119,13 @@ class Webhooks:
             raise Refused(503, "log-unavailable", "the log takes no events now: send this delivery again") from error
 
 
-def repositories_of(models: Mapping[str, ModelState], secret: str) -> list[Repository]:
-    """What was declared with the secret of this name."""
-    return [
-        Repository(name, each.repository, each.branch, each.secret)
-        for name, state in models.items()
-        for each in state.model.repositories
-        if each.secret == secret
-    ]
+def repositories_by_secret(models: Mapping[str, ModelState]) -> dict[str, list[Repository]]:
+    """What was declared, by the name of the secret."""
+    found: dict[str, list[Repository]] = {}
+    for name, state in models.items():
+        for each in state.model.repositories:
+            found.setdefault(each.secret, []).append(Repository(name, each.repository, each.branch, each.secret))
+    return found
 
 
 def _accepted(found: Sequence[Taken], ignored: Sequence[str]) -> Response:

@@ -1,7 +1,7 @@
 """Webhooks over HTTP, on a real log."""
 
 import json
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 
 import pytest
 from starlette.applications import Starlette
@@ -14,6 +14,7 @@ from headgate.log.port import LogUnavailable
 from headgate.log.startup import create_declared
 from headgate.log.topics import INBOX
 from headgate.runtime.rpc.rate_limit import Rate
+from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.portal.webhooks import app as webhooks
 from services.portal.webhooks.app import MAX_BODY_BYTES, Webhooks
@@ -42,6 +43,19 @@ def folder(tmp_path):
 @pytest.fixture
 def app(log, folder):
     return application(log, folder)
+
+
+def test_what_is_declared_later_counts_from_its_fact_on(log, folder):
+    state = ModelState("fraud")
+    hooks = webhooks.Webhooks(lambda: nullcontext({"fraud": state}), SecretFiles(folder), log, lambda: AT_MS)
+    app = Starlette(routes=hooks.routes())
+    assert push(app).status == 404
+    state.model.repositories.append(resources.Repository(repository=URL, branch="main", secret="acme"))
+    hooks.note(facts.RepositoryAdded())
+    assert push(app).status == 202
+    del state.model.repositories[:]
+    hooks.note(facts.RepositoryRemoved())
+    assert push(app).status == 404
 
 
 def application(log, folder):

@@ -16,6 +16,7 @@ PEERS := .venv-peers/.ready
 MLSERVER := .venv-mlserver/.ready
 TRITON := .venv-triton/.ready
 KSERVE := .venv-kserve/.ready
+MODEL_SIGNING := .venv-model-signing/.ready
 
 # The programs that the tests need beside Python, as pairs of command:package.
 TEST_TOOLS := java:default-jre-headless mvn:maven redis-server:redis-server prometheus:prometheus promtool:prometheus
@@ -96,7 +97,7 @@ dashboards: setup ## Write the Grafana dashboards and the PrometheusRule from th
 bench: setup $(PEERS) $(MLSERVER) $(TRITON) ## Measure Headgate and its peers; prints JSON
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-$(TRITONCLIENT) $(PEERS) $(MLSERVER) $(TRITON) $(KSERVE): .venv-%/.ready: requirements/%.txt | $(READY)
+$(TRITONCLIENT) $(PEERS) $(MLSERVER) $(TRITON) $(KSERVE) $(MODEL_SIGNING): .venv-%/.ready: requirements/%.txt | $(READY)
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(@D)
 	@$(UV) pip install --quiet --python $(@D)/bin/python --require-hashes --only-binary :all: -r $<
 	@touch $@
@@ -104,6 +105,10 @@ $(TRITONCLIENT) $(PEERS) $(MLSERVER) $(TRITON) $(KSERVE): .venv-%/.ready: requir
 .PHONY: test-clients
 test-clients: setup $(KSERVE) $(MLSERVER) ## Call the gateway with unmodified clients of KServe and MLServer
 	@$(BIN)/python -m pytest --timeout=$(TEST_TIMEOUT) -n0 -q tests/gateway/clients/other_clients.py $(ARGS)
+
+.PHONY: test-signing
+test-signing: setup $(MODEL_SIGNING) ## Verify a downloaded version with model-signing, and altered ones
+	@$(BIN)/python -m pytest --timeout=$(TEST_TIMEOUT) -n0 -q tests/artifacts/other_verifier.py $(ARGS)
 
 .PHONY: fuzz
 fuzz: setup ## Send mutated requests to the gateway's two servers (ARGS="--seconds 600 --seed 7")

@@ -14,7 +14,7 @@ from typing import Any
 
 from headgate.artifacts.encryption.open import key_encryption
 from headgate.artifacts.store import open_store
-from headgate.domain.build import MAX_LOG_TAIL
+from headgate.domain.build_fold import MAX_LOG_TAIL
 from headgate.runtime.parent import end_first_for_memory, end_with_parent
 from headgate.v1 import resources_pb2 as resources
 from services.evaluator.measuring import CannotBeScored, always, as_bytes, as_text

@@ -30,7 +30,7 @@ from headgate.artifacts.row_file import WrongRows, rows_from_bytes
 from headgate.artifacts.slices import WrongSlice, rows_in
 from headgate.artifacts.store import ArtifactError, ArtifactStore
 from headgate.configuration import ONNX
-from headgate.domain.build import MAX_LOG_TAIL
+from headgate.domain.build_fold import MAX_LOG_TAIL
 from headgate.domain.names import in_words
 from headgate.evaluation_tables import DEFAULT_CONFIDENCE, DEFAULT_THRESHOLD
 from headgate.v1 import configuration_pb2 as configuration

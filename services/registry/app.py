@@ -1,6 +1,8 @@
 """Puts the registry's parts together. No other file constructs them."""
 
+import logging
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from headgate.dead_letters.burials import Burials, counting
 from headgate.lifecycle.authentication_setting import access_check, administrators_of
@@ -35,12 +37,18 @@ from services.registry.settings import Settings
 from services.registry.voids import VoidBurials
 from services.registry.watches import MAX_WATCHES, Watches
 
+if TYPE_CHECKING:
+    from services.registry.signing import Signing
+
 UNARY_THREADS = 32
 """Threads for calls that are not watches. They stay free even when all watches are taken."""
 SHARE_OF_CALLS = 0.6
 """Share of the grace for calls in progress."""
 SHARE_OF_INTAKE = 0.4
 """Share of the grace for each of these: records in progress, burials, Redis. The rest is for closing the log."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Registry:
@@ -53,6 +61,7 @@ class Registry:
         log, fold, metrics = parts.log, parts.fold, parts.metrics
         self._clock_watch = ClockWatch(parts.clock, TelemetryWriter(log, settings.name), metrics)
         self.decider = decider = Decider(log, fold, parts.clock.now_ms, metrics)
+        self._signing = signing(settings, parts, decider)
         requests = Requests(decider, fold)
         burials = Burials(log, settings.name, counting(metrics))
         self._voids = VoidBurials(log, fold, burials)
@@ -100,6 +109,9 @@ class Registry:
         self._redis.start()
         for intake in self._intakes:
             intake.start()
+        if self._signing is not None:
+            self._signing.start()
+            self._parts.watch(self._signing)
         self._parts.ready(*self._intakes, self._clock_watch)
         self._server.admit()
         return port
@@ -116,6 +128,8 @@ class Registry:
         for intake in self._intakes:
             intake.stop(deadline.left(SHARE_OF_INTAKE))
         self._voids.stop(deadline.left(SHARE_OF_INTAKE))
+        if self._signing is not None:
+            self._signing.stop(deadline.left(SHARE_OF_INTAKE))
         self._redis.close(deadline.left(SHARE_OF_INTAKE))
         self._parts.close(deadline)
 
@@ -124,6 +138,19 @@ class Registry:
         with suppress(LogUnavailable):
             self._clock_watch.probe()
         self._clock_watch.start()
+
+
+def signing(settings: Settings, parts: ServiceParts, decider: Decider) -> "Signing | None":
+    """What signs artifacts; None when the settings name no store and no keys. Raises SettingsError."""
+    if not settings.artifacts or settings.keys is None:
+        logger.warning("nothing is signed here: that needs HEADGATE_ARTIFACTS and HEADGATE_KEYS")
+        return None
+    # Imported here: a registry that does not sign needs no library of cryptography.
+    from headgate.lifecycle.artifact_setting import artifact_store
+    from services.registry.signing import Signing, require_key
+
+    require_key(settings.keys)
+    return Signing(artifact_store(settings), settings.keys, parts.fold, decider, parts.clock.now_ms)
 
 
 def build(settings: Settings) -> Registry:

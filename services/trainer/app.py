@@ -6,9 +6,9 @@ from pathlib import Path
 
 import grpc
 
+from headgate.artifacts.checkpoint_keys import load_checkpoint_key
 from headgate.artifacts.encryption.open import key_path_of
 from headgate.artifacts.file_urls import path_of
-from headgate.artifacts.keys import load_signing_key, load_trusted, trust
 from headgate.downloads.cache import Cache
 from headgate.downloads.places import places_of
 from headgate.downloads.web import Web
@@ -81,12 +81,10 @@ class Trainer:
         self._worker = Worker(log, self._fold, self._due, settings.name, metrics, log_time_ms=parts.clock.now_ms)
         self._heartbeats = Heartbeats(WORK)
         self._reader = TelemetryReader(log, self._heartbeats.observe, metrics, on_gap=self._heartbeats.missed)
-        key = load_signing_key(settings.keys)
         self._tools = AttemptTools(
             worker=settings.name,
             store=artifacts,
-            key=key,
-            trusted={**load_trusted(settings.keys), **trust(key)},
+            checkpoint_key=load_checkpoint_key(settings.keys),
             telemetry=parts.telemetry,
             attempts=self._attempts,
             report=self._worker.report,

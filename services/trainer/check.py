@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from headgate.artifacts.keys import new_signing_key, trust
+from headgate.artifacts.checkpoint_keys import new_checkpoint_key
 from headgate.artifacts.store import open_store
 from headgate.configuration import FILE_NAME, MAX_BYTES, parse
 from headgate.domain.printable import printable_lines
@@ -204,12 +204,10 @@ def run_stages(
 
 def tools_in(work: Path, parsed: configuration.ModelConfiguration, allowed: JailSettings) -> AttemptTools:
     """What a trainer works with, of which nothing outlives this process."""
-    key = new_signing_key()
     return AttemptTools(
         worker="check",
         store=open_store("memory:///"),
-        key=key,
-        trusted=trust(key),
+        checkpoint_key=new_checkpoint_key(),
         telemetry=PrintedEpochs(parsed.train.epochs),  # type: ignore[arg-type]
         attempts=Attempts(),
         report=print_report,

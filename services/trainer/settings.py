@@ -33,7 +33,7 @@ def _require_index(address: str) -> None:
 class Settings(ArtifactSettings):
     name: str = replica_name("trainer-0")
     keys: Path
-    """Directory of the signing key and of the trusted keys."""
+    """Directory whose folder `trainer` has the key for checkpoints."""
     work: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "headgate-trainer")
     """Directory for checkouts and trainings."""
     git_credentials: str = ""

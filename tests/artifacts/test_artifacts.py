@@ -1,8 +1,5 @@
-"""A blob is found by its digest, and an artifact is trusted only with a valid signature."""
+"""A blob is found by its digest."""
 
-import base64
-import json
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,18 +7,7 @@ import pytest
 
 from headgate.artifacts import store as stores
 from headgate.artifacts import store_objects
-from headgate.artifacts.blobs import AGAIN
 from headgate.artifacts.encryption.key_file import KeyFile, create_key_file
-from headgate.artifacts.keys import (
-    KeyUnusable,
-    SigningKey,
-    create_keys,
-    load_signing_key,
-    load_trusted,
-    new_signing_key,
-    trust,
-)
-from headgate.artifacts.manifest import PAYLOAD_TYPE, ArtifactUntrusted, encoded, seal, signed_payload, unseal
 from headgate.artifacts.store import (
     ArtifactCorrupt,
     ArtifactMissing,
@@ -33,10 +19,7 @@ from headgate.artifacts.store import (
     open_store,
     path,
 )
-from headgate.v1 import facts_pb2 as facts
 from tests.server_process import free_ports
-
-SUBJECT = "models/fraud/versions/3"
 
 
 @pytest.fixture(name="store", params=["file", "memory", "encrypted file", "encrypted memory"])
@@ -141,110 +124,15 @@ def test_a_blob_above_the_limit_is_neither_written_nor_read(
         store.get(sha256)
 
 
-def sealed(store: ArtifactStore, key: SigningKey) -> facts.Artifact:
-    return seal(store, {"model.onnx": b"graph", "training.json": b"{}"}, SUBJECT, key)
-
-
-def test_a_sealed_artifact_can_be_unsealed_with_the_key_of_its_signer(store: ArtifactStore) -> None:
-    key = new_signing_key()
-    artifact = sealed(store, key)
-    files = unseal(store, artifact, SUBJECT, trust(new_signing_key(), key))
-    assert {name: store.get(sha256) for name, sha256 in files.items()} == {
-        "model.onnx": b"graph",
-        "training.json": b"{}",
-    }
-    assert sealed(store, key) == artifact
-
-
-def test_an_artifact_of_an_unknown_signer_is_not_trusted(store: ArtifactStore) -> None:
-    artifact = sealed(store, new_signing_key())
-    other = new_signing_key()
-    with pytest.raises(ArtifactUntrusted, match=f"names the key .*, and the trusted keys here are {other.key_id}"):
-        unseal(store, artifact, SUBJECT, trust(other))
-    with pytest.raises(ArtifactUntrusted, match=f"^the manifest {artifact.manifest_sha256} .* no key is trusted here"):
-        unseal(store, artifact, SUBJECT, {})
-
-
-def test_a_signer_with_the_id_of_a_trusted_key_is_not_trusted(store: ArtifactStore) -> None:
-    honest, thief = new_signing_key(), new_signing_key()
-    artifact = sealed(store, SigningKey(honest.key_id, thief.private))
-    with pytest.raises(ArtifactUntrusted, match=f"the trusted key {honest.key_id} was made for other bytes: {AGAIN}"):
-        unseal(store, artifact, SUBJECT, trust(honest))
-
-
-def test_a_manifest_without_a_signature_is_not_trusted_and_names_of_keys_are_shown_as_text(
-    store: ArtifactStore,
-) -> None:
-    key = new_signing_key()
-    envelope = {"payloadType": PAYLOAD_TYPE, "payload": "", "signatures": []}
-    with pytest.raises(ArtifactUntrusted, match="because it has no signature: publish a new commit"):
-        signed_payload(json.dumps(envelope).encode(), trust(key))
-    envelope["signatures"] = [{"keyid": "\x1b[31m" + "k" * 99, "sig": ""}] * 5
-    with pytest.raises(ArtifactUntrusted, match=r"names the key [^\x1b]{32}, [^\x1b]{32}, [^\x1b]{32} and 2 more, and"):
-        signed_payload(json.dumps(envelope).encode(), trust(key))
-
-
-def test_an_artifact_signed_for_another_version_is_not_trusted(store: ArtifactStore) -> None:
-    key = new_signing_key()
-    with pytest.raises(ArtifactUntrusted):
-        unseal(store, sealed(store, key), "models/fraud/versions/4", trust(key))
-
-
-def test_an_artifact_with_other_files_than_its_manifest_is_not_trusted(store: ArtifactStore) -> None:
-    key = new_signing_key()
-    artifact = sealed(store, key)
-    artifact.files[0].sha256 = store.put(b"another graph")
-    with pytest.raises(ArtifactUntrusted):
-        unseal(store, artifact, SUBJECT, trust(key))
-
-
-@pytest.mark.parametrize("envelope", [b"", b"[]", b"{}", b'{"payload":"!","signatures":[],"payloadType":""}'])
-def test_a_manifest_without_a_valid_envelope_is_not_trusted(store: ArtifactStore, envelope: bytes) -> None:
-    with pytest.raises(ArtifactUntrusted):
-        unseal(store, facts.Artifact(manifest_sha256=store.put(envelope)), SUBJECT, trust(new_signing_key()))
-
-
-@pytest.mark.parametrize("name", ["../model.onnx", "a/b", "", ".hidden", "x" * 129])
-def test_a_file_name_that_could_leave_the_artifact_is_refused(store: ArtifactStore, name: str) -> None:
-    with pytest.raises(ValueError, match="not a file name"):
-        seal(store, {name: b""}, SUBJECT, new_signing_key())
-
-
-def test_keys_are_created_once_and_only_their_owner_can_read_the_private_one(tmp_path: Path) -> None:
-    key = create_keys(tmp_path)
-    assert create_keys(tmp_path).key_id == key.key_id == load_signing_key(tmp_path).key_id
-    assert list(load_trusted(tmp_path)) == [key.key_id]
-    assert stat.S_IMODE((tmp_path / "signing.key").stat().st_mode) == 0o600
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["signing.key", "trusted"]
-
-
-def test_a_missing_or_invalid_key_is_named(tmp_path: Path) -> None:
-    with pytest.raises(KeyUnusable, match=r"signing\.key"):
-        load_signing_key(tmp_path)
-    (tmp_path / "trusted").mkdir()
-    (tmp_path / "trusted" / "x.pub").write_text("no key")
-    with pytest.raises(KeyUnusable, match=r"x\.pub"):
-        load_trusted(tmp_path)
-
-
-NESTED = b"[" * 100_000
-
-
-@pytest.mark.parametrize(
-    "envelope", [NESTED, b"", b"\xff", b"[]", b"1" * 10_000, b'{"payload": 1}', b'{"payload": "\\u00e9"}']
-)
-def test_an_envelope_of_another_shape_is_not_trusted(store: ArtifactStore, envelope: bytes) -> None:
-    with pytest.raises(ArtifactUntrusted, match="its envelope has the wrong shape"):
-        signed_payload(envelope, {})
-
-
-def test_a_signed_manifest_that_is_nested_too_deeply_is_not_trusted(store: ArtifactStore) -> None:
-    key = new_signing_key()
-    signature = {"keyid": key.key_id, "sig": base64.b64encode(key.sign(encoded(NESTED))).decode()}
-    envelope = {"payloadType": PAYLOAD_TYPE, "payload": base64.b64encode(NESTED).decode(), "signatures": [signature]}
-    artifact = facts.Artifact(manifest_sha256=store.put(json.dumps(envelope).encode()))
-    with pytest.raises(ArtifactUntrusted, match="is refused: its content has the wrong shape"):
-        unseal(store, artifact, SUBJECT, trust(key))
+def test_a_blob_that_is_missing_or_changed_fails_its_check(store: ArtifactStore) -> None:
+    sha256 = store.put(b"weights")
+    store.check(sha256)
+    store.replace(path(sha256), b"weightz")
+    with pytest.raises(ArtifactCorrupt):
+        store.check(sha256)
+    store.remove(path(sha256))
+    with pytest.raises(ArtifactMissing):
+        store.check(sha256)
 
 
 @pytest.mark.parametrize(

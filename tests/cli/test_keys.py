@@ -25,7 +25,7 @@ def test_the_keys_are_made_once_and_kept(
     first, second = printed[: len(printed) // 2], printed[len(printed) // 2 :]
     assert first == second
     assert list(load_trusted(home / "keys")) == [yaml.safe_load(first)["key_id"]]
-    assert (home / "keys/signing.key").stat().st_mode & 0o077 == 0
+    assert (home / "keys/registry/signing.key").stat().st_mode & 0o077 == 0
     assert run(monkeypatch, "keys", "create", "keys") == 0
     assert capsys.readouterr().out.startswith("key_id          ")
 
@@ -33,11 +33,11 @@ def test_the_keys_are_made_once_and_kept(
 def test_a_file_that_is_not_a_key_is_named_and_kept(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (home / "keys").mkdir()
-    (home / "keys/signing.key").write_text("not a key")
+    (home / "keys/registry").mkdir(parents=True)
+    (home / "keys/registry/signing.key").write_text("not a key")
     assert run(monkeypatch, "keys", "create", "keys") == 1
     assert "signing.key" in capsys.readouterr().err
-    assert (home / "keys/signing.key").read_text() == "not a key"
+    assert (home / "keys/registry/signing.key").read_text() == "not a key"
 
 
 def test_a_repository_can_be_published_under_another_address(

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from headgate.artifacts.keys import create_keys
+from headgate.artifacts.model_statement import SIGNATURE_NAME
 from headgate.cli.exit_codes import Exit
 from headgate.cli.session import CommandFailed
-from headgate.cli.version_download import MANIFEST_FILE, verified_files, write_all
+from headgate.cli.version_download import verified_files, write_all
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from tests.cli.test_live_artifacts import FILES, NAME, artifact, blob, flip_a_bit, home, world
@@ -35,7 +36,7 @@ def test_a_live_version_is_downloaded_into_a_new_folder_and_never_over_an_old_on
     assert (code, "copy/model.onnx" in out) == (0, True), err
     assert "the signature and the digests of version 1 of fraud are right" in err
     copied = {file.name: file.read_bytes() for file in Path("copy").iterdir()}
-    assert copied == {**FILES, MANIFEST_FILE: blob(home, artifact, "the manifest").read_bytes()}
+    assert copied == {**FILES, SIGNATURE_NAME: blob(home, artifact, "the manifest").read_bytes()}
     Path("usual").mkdir()
     assert Path("copy").stat().st_mode == Path("usual").stat().st_mode
     code, _, err = headgate("version", "download", "fraud/1", "copy")
@@ -43,7 +44,7 @@ def test_a_live_version_is_downloaded_into_a_new_folder_and_never_over_an_old_on
     code, _, err = headgate("version", "download", "fraud/1", "nowhere/copy")
     assert (code, "there is no folder" in err) == (3, True)
     assert headgate("version", "download", "fraud/1", "one", "--file", "model.onnx")[0] == 0
-    assert {file.name for file in Path("one").iterdir()} == {"model.onnx", MANIFEST_FILE}
+    assert {file.name for file in Path("one").iterdir()} == {"model.onnx", SIGNATURE_NAME}
     flip_a_bit(blob(home, artifact, "model.onnx"))
     code, _, err = headgate("version", "download", "fraud/1", "damaged")
     assert (code, "the artifact of version 1 of fraud cannot be used" in err) == (1, True)

@@ -129,7 +129,7 @@ def test_a_wait_is_unknown_when_the_deployer_cannot_be_reached():
     [
         ("TESTING", "its tests; trainer-0 has worked on it for 4 min"),
         ("TRAINING", "its training; trainer-0 has worked on it for 4 min"),
-        ("TRAINED", "an evaluator"),
+        ("TRAINED", "the signature of a registry"),
         ("EVALUATING", "its evaluation; trainer-0 has worked on it for 4 min"),
         ("EVALUATED", "the verdict of its gate"),
         ("TESTS_FAILED", ""),

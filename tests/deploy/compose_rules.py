@@ -140,12 +140,17 @@ def what_must_outlive_a_restart_is_on_a_named_volume(document: Document) -> Iter
             yield f"there is no volume {name}"
 
 
-def only_the_trainer_sees_the_signing_key(document: Document) -> Iterator[str]:
+def only_the_registry_sees_the_signing_key(document: Document) -> Iterator[str]:
     for name, service in document["services"].items():
         for volume in service.get("volumes", []):
             whole = isinstance(volume, str) and volume.startswith("keys:")
-            if whole and name not in ("trainer", "keys"):
-                yield f"{name} sees the signing key"
+            part = volume["volume"].get("subpath", "") if _is_keys(volume) else "trusted"
+            if (whole and name != "keys") or (part not in ("trusted", "encryption", name)):
+                yield f"{name} sees keys that are not its own"
+
+
+def _is_keys(volume: object) -> bool:
+    return isinstance(volume, dict) and volume.get("source") == "keys"
 
 
 def settings_are_known_and_complete(document: Document) -> Iterator[str]:
@@ -206,7 +211,7 @@ RULES: tuple[Callable[[Document], Iterator[str]], ...] = (
     what_is_mounted_exists,
     no_volume_is_without_a_name,
     what_must_outlive_a_restart_is_on_a_named_volume,
-    only_the_trainer_sees_the_signing_key,
+    only_the_registry_sees_the_signing_key,
     settings_are_known_and_complete,
     jobs_run_commands_that_there_are,
     the_grace_is_longer_than_the_drain,

@@ -20,6 +20,7 @@ UNPRIVILEGED = {
     "capabilities": {"drop": ["ALL"]},
 }
 SIGNING_KEY, TRUSTED_KEYS = "headgate-signing-key", "headgate-trusted-keys"
+CHECKPOINT_KEY = "headgate-checkpoint-key"
 SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY")
 
 
@@ -176,11 +177,16 @@ def secrets_are_referred_to(objects: Objects) -> Iterator[str]:
                 yield f"{name}: {each['name']} holds a password"
 
 
-def only_the_trainer_signs(objects: Objects) -> Iterator[str]:
-    wanted = {"trainer": {SIGNING_KEY}, "evaluator": {TRUSTED_KEYS}, "gateway": {TRUSTED_KEYS}}
+def only_the_registry_signs(objects: Objects) -> Iterator[str]:
+    wanted = {
+        "registry": {SIGNING_KEY, TRUSTED_KEYS},
+        "trainer": {CHECKPOINT_KEY},
+        "evaluator": {TRUSTED_KEYS},
+        "gateway": {TRUSTED_KEYS},
+    }
     for name, pod, _ in pods(objects):
         secrets = {volume["secret"]["secretName"] for volume in pod.get("volumes", []) if "secret" in volume}
-        if (found := secrets & {SIGNING_KEY, TRUSTED_KEYS}) != wanted.get(name, set()):
+        if (found := secrets & {SIGNING_KEY, TRUSTED_KEYS, CHECKPOINT_KEY}) != wanted.get(name, set()):
             yield f"{name} sees the keys {sorted(found)}"
 
 
@@ -213,6 +219,6 @@ RULES: tuple[Callable[[Objects], Iterator[str]], ...] = (
     pods_are_spread,
     settings_are_known_and_complete,
     secrets_are_referred_to,
-    only_the_trainer_signs,
+    only_the_registry_signs,
     what_is_mounted_is_there,
 )

@@ -74,7 +74,7 @@ BREAKING: list[tuple[Callable[[rules.Document], object], Change]] = [
     (rules.what_is_mounted_exists, lambda d: d["trainer"]["volumes"].append("no-such-volume:/data")),
     (rules.no_volume_is_without_a_name, lambda d: d["kafka"].update(tmpfs=["/tmp"])),
     (rules.no_volume_is_without_a_name, lambda d: d["prometheus"].update(volumes=[])),
-    (rules.only_the_trainer_sees_the_signing_key, lambda d: d["gateway"]["volumes"].append("keys:/keys:ro")),
+    (rules.only_the_registry_sees_the_signing_key, lambda d: d["gateway"]["volumes"].append("keys:/keys:ro")),
     (rules.settings_are_known_and_complete, lambda d: d["gateway"]["environment"].update(HEADGATE_KEY="/keys")),
     (rules.settings_are_known_and_complete, lambda d: d["gateway"]["environment"].pop("HEADGATE_LOG")),
     (rules.settings_are_known_and_complete, lambda d: d["gateway"]["environment"].update(HEADGATE_PORT="any")),

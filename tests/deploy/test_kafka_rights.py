@@ -141,7 +141,7 @@ def test_every_service_does_its_work_as_its_own_principal(broker, tmp_path):
     files = {"artifacts": store, "keys": tmp_path / "keys"}
     url = partial(broker.url, template=TEMPLATE)
     services = {
-        "registry": registry.build(registry_settings.Settings(log=url("registry"), port=0)),
+        "registry": registry.build(registry_settings.Settings(log=url("registry"), port=0, **files)),
         "evaluator": evaluator.build(evaluator_settings.Settings(log=url("evaluator"), **files)),
         "deployer": deployer.build(deployer_settings.Settings(log=url("deployer"))),
         "gateway": gateway.build(gateway_settings.Settings(log=url("gateway"), **files)),

@@ -71,7 +71,7 @@ STRIMZI = {
     *(f"cluster=headgate -> cluster=headgate:{port}" for port in (9090, 9091)),
     *(f"headgate-entity-operator -> anywhere:{port}" for port in (443, 6443)),
 }
-BUCKET = {f"{name} -> 0.0.0.0/0 except 169.254.0.0/16:443" for name in ("trainer", "evaluator", "gateway")}
+BUCKET = {f"{name} -> 0.0.0.0/0 except 169.254.0.0/16:443" for name in ("registry", "trainer", "evaluator", "gateway")}
 OWN_KAFKA = {f"{name} -> anywhere:9092-9098" for name in (*SERVICES, "topics")}
 MONITORING = {"part-of=headgate <- all of metadata.name=monitoring:metrics"}
 

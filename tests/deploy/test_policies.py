@@ -118,7 +118,7 @@ BREAKING: list[tuple[Rule, Callable[[Objects], object]]] = [
         lambda o: given(variable(o, "registry", "HEADGATE_REDIS"), value="redis://:once@redis:6379/0"),
     ),
     (
-        pods.only_the_trainer_signs,
+        pods.only_the_registry_signs,
         lambda o: pod(o, "gateway")["volumes"].append({"name": "k", "secret": {"secretName": pods.SIGNING_KEY}}),
     ),
     (pods.what_is_mounted_is_there, lambda o: container(o, "gateway")["volumeMounts"].pop()),

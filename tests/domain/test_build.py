@@ -256,7 +256,7 @@ def test_training_starts_only_after_the_tests() -> None:
 def test_a_trained_version_needs_its_artifact() -> None:
     fact = facts.TrainingFinished(version=1, attempt=1)
     past = given(created(), claimed(), code_tested(), training())
-    past.when(commands.ReportTrainingFinished(fact=fact)).then_refused("invalid-argument", "manifest")
+    past.when(commands.ReportTrainingFinished(fact=fact)).then_refused("invalid-argument", "the files of its artifact")
 
 
 def test_an_evaluator_can_claim_a_trained_version() -> None:

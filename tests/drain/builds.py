@@ -23,7 +23,7 @@ def build(service: str, installation: Installation, metrics_port: int) -> Any:
     log: dict[str, Any] = {"log": installation.url, "port": 0, "metrics_port": metrics_port}
     files = {"artifacts": (installation.folder / "artifacts").as_uri(), "keys": installation.folder / "keys"}
     builds: dict[str, Callable[[], Any]] = {
-        "registry": lambda: registry.build(registry_settings.Settings(**log)),
+        "registry": lambda: registry.build(registry_settings.Settings(**log, **files)),
         "trainer": lambda: trainer.build(trainer_settings.Settings(**log, **files, work=installation.folder / "work")),
         "evaluator": lambda: evaluator.build(evaluator_settings.Settings(**log, **files)),
         "gateway": lambda: gateway.build(gateway_settings.Settings(**log, **files)),

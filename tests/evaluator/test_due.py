@@ -6,6 +6,7 @@ from headgate.domain.build import MAX_ATTEMPTS
 from headgate.domain.state import ModelState
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import configuration_pb2 as configuration
+from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.leases import Claim, Liveness
 from services.evaluator.due import LEASE_MS, Assignment, due, is_held
@@ -24,6 +25,7 @@ def version(number: int, build: resources.BuildState.ValueType, **fields: object
         build=build,
         verdict=resources.VERDICT_STATE_UNDECIDED,
         retention=resources.RETENTION_STATE_KEPT,
+        artifact=facts.Artifact(manifest_sha256="ab" * 32),
         **fields,  # type: ignore[arg-type]
     )
 
@@ -67,6 +69,12 @@ def test_an_evaluation_is_held_until_it_is_cancelled_or_taken_over() -> None:
     }
     assert [name for name, each in held.items() if is_held({"fraud": model(each)}, ME, claim)] == ["mine"]
     assert not is_held({}, ME, claim)
+
+
+def test_a_version_without_a_signature_waits_for_it() -> None:
+    trained = version(1, resources.BUILD_STATE_TRAINED)
+    trained.artifact.manifest_sha256 = ""
+    assert work(model(trained)) == []
 
 
 def test_a_purged_version_has_no_bytes_to_evaluate() -> None:

@@ -279,6 +279,19 @@ def cancelled(recorder: Recorder) -> None:
     recorder.send(FRAUD, commands.ArchiveVersion(version=3), commands.PurgeVersion(version=3, reason="the same"))
 
 
+def signed(recorder: Recorder) -> None:
+    """The trainer stores the files of a version, and the registry signs them before the version is evaluated."""
+    recorder.send(FRAUD, commands.CreateVersion(repository=REPOSITORY, commit=commit(1)), _claim(1, 1, "trainer-0"))
+    stored = _trained(1, 1)
+    stored.fact.artifact.manifest_sha256 = ""
+    recorder.send(FRAUD, _tested(1, 1), _training(1, 1), stored)
+    fact = facts.ArtifactSigned(
+        version=1, attempt=1, manifest_sha256="01" * 32, signed_by="ab" * 32, signed_at_ms=1_770_000_000_000
+    )
+    recorder.send(FRAUD, commands.ReportArtifactSigned(fact=fact), _evaluation(1, 1, "evaluator-0"))
+    recorder.send(FRAUD, _measured(0, 1, attempt=1, auc=0.95), commands.DecideGate(version=1))
+
+
 def failed_stages(recorder: Recorder) -> None:
     """Attempts fail before the tests and at the export: each is labelled by its stage."""
     stages = (facts.STAGE_CHECKOUT, facts.STAGE_CONFIGURATION, facts.STAGE_DATA, facts.STAGE_PACKAGES)
@@ -361,6 +374,7 @@ STORIES: Mapping[str, Callable[[Recorder], None]] = {
         archived_and_purged,
         leases_lost,
         cancelled,
+        signed,
         failed_stages,
         void_and_forged,
         newer_registry,

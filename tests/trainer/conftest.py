@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headgate.artifacts.keys import new_signing_key, trust
+from headgate.artifacts.checkpoint_keys import new_checkpoint_key
 from headgate.artifacts.store import open_store
 from headgate.jail.bubblewrap import Bubblewrap
 from headgate.jail.decision import JailSettings
@@ -45,7 +45,6 @@ class Trial:
     tools: AttemptTools
     sent: list[commands.Command]
     telemetry: Telemetry
-    trusted: Any
     report: commands.Command | None = None
 
     def run(self, source: tuple[str, str], **changes: Any) -> commands.Command | None:
@@ -58,12 +57,11 @@ class Trial:
 
 
 def trial_in(directory: Path) -> Trial:
-    key, sent, telemetry = new_signing_key(), [], Telemetry()
+    sent, telemetry = [], Telemetry()
     tools = AttemptTools(
         worker="trainer-0",
         store=open_store("memory:///"),
-        key=key,
-        trusted=trust(key),
+        checkpoint_key=new_checkpoint_key(),
         telemetry=telemetry,  # type: ignore[arg-type]
         attempts=Attempts(),
         report=sent.append,
@@ -74,7 +72,7 @@ def trial_in(directory: Path) -> Trial:
         packages=LockedPackages(Kept(directory / "environments", 9, GIB), Installing()),
         limits=Limits(tests_seconds=30, training_seconds=580, epoch_seconds=580, checkpoint_seconds=0),
     )
-    return Trial(tools, sent, telemetry, trust(key))
+    return Trial(tools, sent, telemetry)
 
 
 @pytest.fixture

@@ -1,16 +1,18 @@
-"""Ed25519 keys on disk. The trainer signs with signing.key.
+"""The ECDSA keys that sign artifacts, as files, and the public keys that are trusted.
 
-A gateway serves only artifacts that a key in trusted/*.pub has signed.
+The registry signs with registry/signing.key. Whoever verifies has trusted/ID.pub, and trusted/trust.toml where a key
+has bounds.
 """
 
 import hashlib
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -20,48 +22,84 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from headgate.artifacts.checkpoint_keys import adopt_as_checkpoint_key, create_checkpoint_key
+from headgate.artifacts.key_files import KeyUnusable, create_once
+from headgate.artifacts.trust_file import NO_BOUNDS, TRUST_FILE, Bounds, read_bounds
+
+SIGNING_KEY, TRUSTED = Path("registry/signing.key"), "trusted"
+"""In the folder of the keys. The folder `registry` is what a registry gets of it, and nobody else."""
+OLD_SIGNING_KEY = "signing.key"
 NO_SIGNING_KEY = "`headgate keys create FOLDER` makes one; HEADGATE_KEYS names the folder"
 NO_PUBLIC_KEY = "put the .pub file that `headgate keys create` has made in its place, or remove it"
+ECDSA = ec.ECDSA(SHA256(), deterministic_signing=True)
+"""The same bytes get the same signature, so an artifact that is signed twice has one manifest."""
 
-TrustedKeys = Mapping[str, Ed25519PublicKey]
-"""Public keys by key id."""
-
-
-class KeyUnusable(Exception):
-    """A key file is missing, or does not hold an Ed25519 key."""
+PublicKey = ec.EllipticCurvePublicKey | Ed25519PublicKey
+"""Of a key that signs today, or of one that signed before the manifests had the form of OpenSSF Model Signing."""
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     key_id: str
-    private: Ed25519PrivateKey
+    private: ec.EllipticCurvePrivateKey
 
     def sign(self, data: bytes) -> bytes:
-        return self.private.sign(data)
+        """The signature of ECDSA in DER."""
+        return self.private.sign(data, ECDSA)
+
+    @property
+    def public_pem(self) -> bytes:
+        return pem_of(self.private.public_key())
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    public: PublicKey
+    bounds: Bounds = NO_BOUNDS
+
+    def has_signed(self, signature: bytes, data: bytes) -> bool:
+        """Whether this key has made the signature for these bytes. It asks nothing of the bounds."""
+        try:
+            if isinstance(self.public, Ed25519PublicKey):
+                self.public.verify(signature, data)
+            else:
+                self.public.verify(signature, data, ec.ECDSA(SHA256()))
+        except InvalidSignature:
+            return False
+        return True
+
+
+TrustedKeys = Mapping[str, TrustedKey]
+"""Public keys by key id."""
 
 
 def new_signing_key() -> SigningKey:
-    return named(Ed25519PrivateKey.generate())
+    return named(ec.generate_private_key(ec.SECP256R1()))
 
 
 def trust(*keys: SigningKey) -> TrustedKeys:
-    return {key.key_id: key.private.public_key() for key in keys}
+    return {key.key_id: TrustedKey(key.private.public_key()) for key in keys}
 
 
 def create_keys(directory: Path) -> SigningKey:
-    """Creates the key pair unless it exists. Several processes may call it at the same time."""
-    trusted = directory / "trusted"
-    trusted.mkdir(parents=True, exist_ok=True)
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    create_once(directory / "signing.key", pem, 0o600)
+    """Creates what is missing: the signing key with its public key, and the trainer's key for checkpoints.
+
+    A signing key of an older version, which is Ed25519, becomes the key for checkpoints. It stays among the trusted
+    keys, so what it has signed stays trusted. Several processes may call it at the same time.
+    """
+    (directory / TRUSTED).mkdir(parents=True, exist_ok=True)
+    (directory / SIGNING_KEY).parent.mkdir(exist_ok=True)
+    adopt_as_checkpoint_key(directory, directory / OLD_SIGNING_KEY)
+    create_checkpoint_key(directory)
+    create_once(directory / SIGNING_KEY, private_pem(new_signing_key()), 0o600)
     key = load_signing_key(directory)
-    public = key.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    create_once(trusted / f"{key.key_id}.pub", public, 0o644)
+    create_once(directory / TRUSTED / f"{key.key_id}.pub", key.public_pem, 0o644)
     return key
 
 
 def load_signing_key(directory: Path) -> SigningKey:
-    file = directory / "signing.key"
+    """Raises KeyUnusable."""
+    file = directory / SIGNING_KEY
     try:
         private = load_pem_private_key(file.read_bytes(), password=None)
     except FileNotFoundError as error:
@@ -70,55 +108,53 @@ def load_signing_key(directory: Path) -> SigningKey:
         raise KeyUnusable(f"{file} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError) as error:
         raise KeyUnusable(f"{file} is no signing key ({error}): restore it; {NO_SIGNING_KEY}") from error
-    if not isinstance(private, Ed25519PrivateKey):
-        raise KeyUnusable(f"{file} is no Ed25519 key: restore it; {NO_SIGNING_KEY}")
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != ec.SECP256R1.name:
+        raise KeyUnusable(f"{file} is no key on the curve P-256: restore it; {NO_SIGNING_KEY}")
     return named(private)
 
 
 def load_trusted(directory: Path) -> TrustedKeys:
-    keys: dict[str, Ed25519PublicKey] = {}
-    for file in sorted((directory / "trusted").glob("*.pub")):
+    """The trusted keys of this directory, with their bounds. Raises KeyUnusable."""
+    folder = directory / TRUSTED
+    public = dict(_public_keys(folder))
+    bounds = read_bounds(folder / TRUST_FILE)
+    if unknown := sorted(bounds.keys() - public.keys()):
+        raise KeyUnusable(f"{folder / TRUST_FILE}: there is no public key {unknown[0]}.pub beside it")
+    return {key_id: TrustedKey(key, bounds.get(key_id, NO_BOUNDS)) for key_id, key in public.items()}
+
+
+def _public_keys(folder: Path) -> Iterator[tuple[str, PublicKey]]:
+    for file in sorted(folder.glob("*.pub")):
         try:
             public = load_pem_public_key(file.read_bytes())
         except OSError as error:
             raise KeyUnusable(f"{file} cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise KeyUnusable(f"{file} is no public key ({error}): {NO_PUBLIC_KEY}") from error
-        if not isinstance(public, Ed25519PublicKey):
-            raise KeyUnusable(f"{file} is no Ed25519 key: {NO_PUBLIC_KEY}")
-        keys[key_id(public)] = public
-    return keys
+        if not isinstance(public, Ed25519PublicKey) and not _is_p256(public):
+            raise KeyUnusable(f"{file} is no key on the curve P-256: {NO_PUBLIC_KEY}")
+        yield key_id(public), public  # type: ignore[misc]  # one of the two kinds, as was checked
 
 
-def has_signed(trusted: TrustedKeys, key_id: str, signature: bytes, data: bytes) -> bool:
-    """Whether the key is trusted and has made this signature for these bytes."""
-    if key_id not in trusted:
-        return False
-    try:
-        trusted[key_id].verify(signature, data)
-    except InvalidSignature:
-        return False
-    return True
+def _is_p256(public: object) -> bool:
+    return isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name == ec.SECP256R1.name
 
 
-def named(private: Ed25519PrivateKey) -> SigningKey:
+def named(private: ec.EllipticCurvePrivateKey) -> SigningKey:
     return SigningKey(key_id(private.public_key()), private)
 
 
-def key_id(public: Ed25519PublicKey) -> str:
-    return hashlib.sha256(public.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:32]
+def key_id(public: PublicKey | object) -> str:
+    """The digest of a public key's PEM, as OpenSSF Model Signing and Witness have it; of an old key, as it was."""
+    if isinstance(public, Ed25519PublicKey):
+        return hashlib.sha256(public.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:32]
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    return hashlib.sha256(pem_of(public)).hexdigest()
 
 
-def create_once(file: Path, data: bytes, mode: int) -> None:
-    # Written to another name and then linked. So a reader sees the whole file or none, and the first writer wins.
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    try:
-        os.link(temporary, file)
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink()
+def pem_of(public: PublicKey) -> bytes:
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def private_pem(key: SigningKey) -> bytes:
+    return key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -104,6 +104,10 @@ class ArtifactStore:
             raise ArtifactCorrupt(f"the bytes that are stored as {sha256} have the digest {hashed}: {RESTORE}")
         return data.toreadonly()
 
+    def check(self, sha256: str) -> None:
+        """Reads the blob and compares its digest. Raises as `get` does."""
+        self.view(sha256)
+
     def replace(self, name: str, data: bytes) -> None:
         """Stores an object that changes, such as a checkpoint, under a name. Replaces its old content.
 

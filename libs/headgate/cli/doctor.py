@@ -15,7 +15,8 @@ import grpc
 import typer
 
 from headgate.artifacts.encryption.key_encryption import KeyEncryption
-from headgate.artifacts.keys import KeyUnusable, load_signing_key, load_trusted
+from headgate.artifacts.key_files import KeyUnusable
+from headgate.artifacts.keys import load_signing_key, load_trusted
 from headgate.cli.clocks import wrong_clocks
 from headgate.cli.doctor_access import Finding, access_findings, certificate_findings
 from headgate.cli.encryption_key import EncryptionKey, EncryptionToken, opened_key

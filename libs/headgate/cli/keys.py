@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from headgate.artifacts.keys import KeyUnusable, create_keys
+from headgate.artifacts.key_files import KeyUnusable
+from headgate.artifacts.keys import SIGNING_KEY, create_keys
 from headgate.cli.files import local_path
 from headgate.cli.render import Format, Output, pairs, show_data
 from headgate.cli.session import ENCRYPTION_KEY, CommandFailed
@@ -18,12 +19,12 @@ def create(
     folder: Annotated[
         Path,
         typer.Argument(
-            parser=local_path, metavar="FOLDER", help="The folder for signing.key, trusted/ID.pub and encryption/key."
+            parser=local_path, metavar="FOLDER", help="The folder for registry/, trainer/, trusted/ and encryption/."
         ),
     ],
     output: Output = Format.TABLE,
 ) -> None:
-    """Make a signing key for the trainer, a public key for gateway and evaluator, and the key of the artifact store.
+    """Make the keys: one of the registry that signs artifacts, its public key, one for checkpoints, one that encrypts.
 
     Existing keys are kept.
     """
@@ -36,7 +37,7 @@ def create(
         create_key_file(encryption_key)
     except KeyUnusable as error:
         raise CommandFailed(str(error)) from error
-    files = {"signing_key": str(folder / "signing.key"), "trusted": str(folder / "trusted" / f"{made.key_id}.pub")}
+    files = {"signing_key": str(folder / SIGNING_KEY), "trusted": str(folder / "trusted" / f"{made.key_id}.pub")}
     found = {"key_id": made.key_id, **files, "encryption_key": str(encryption_key)}
     if output is Format.TABLE:
         pairs(found)

@@ -12,8 +12,11 @@ import typer
 
 from headgate.artifacts.encryption.key_encryption import KeyEncryption
 from headgate.artifacts.file_urls import path_of
-from headgate.artifacts.keys import KeyUnusable, load_trusted
+from headgate.artifacts.key_files import KeyUnusable
+from headgate.artifacts.keys import load_trusted
 from headgate.artifacts.manifest import unseal
+from headgate.artifacts.model_statement import SIGNATURE_NAME
+from headgate.artifacts.old_manifest import read_envelope
 from headgate.cli.encryption_key import EncryptionKey, EncryptionToken, opened_key
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
@@ -29,8 +32,8 @@ from headgate.domain.versions import is_purged
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
 
-MANIFEST_FILE = "manifest.dsse.json"
-"""The signed manifest among the downloaded files, so that others can check them too."""
+OLD_MANIFEST_FILE = "manifest.dsse.json"
+"""The signed manifest of an older version among its files. Today it is model.sig, where others look for it."""
 
 StoreUrl = Annotated[
     str,
@@ -64,7 +67,10 @@ def download_version(
     encryption_token: EncryptionToken = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Copy the files of a trained version into a new folder. Its signature and every digest are checked first."""
+    """Copy the files of a trained version into a new folder. Its signature and every digest are checked first.
+
+    The folder also has model.sig, with which any verifier of OpenSSF Model Signing checks it again.
+    """
     refuse_wrong_port("--artifacts", artifacts)
     if folder.exists():
         raise CommandFailed(f"{folder} exists: nothing is overwritten, so give a new folder")
@@ -107,7 +113,8 @@ def verified_files(
         digests = unseal(store, version.artifact, version.name, load_trusted(keys))
         chosen = _chosen(digests, wanted)
         files = {name: store.get(sha256) for name, sha256 in chosen.items()}
-        return {**files, MANIFEST_FILE: store.get(version.artifact.manifest_sha256)}
+        manifest = store.get(version.artifact.manifest_sha256)
+        return {**files, OLD_MANIFEST_FILE if read_envelope(manifest) else SIGNATURE_NAME: manifest}
     except StoreUnusable as error:
         raise CommandFailed(f"the artifact store {without_credentials(store_url)!r}: {error}", Exit.USAGE) from error
     except StoreUnavailable as error:

@@ -13,6 +13,7 @@ import grpc
 from headgate.client.errors import failure
 from headgate.client.stubs import Stubs
 from headgate.configuration import ONNX
+from headgate.domain.build import is_signed
 from headgate.domain.names import model_stream, release_name, version_name
 from headgate.domain.phases import is_active, phase_with_step
 from headgate.domain.verdict import RELEASABLE
@@ -273,6 +274,8 @@ def build_wait(version: resources.Version, attempts: Answer[Attempts], at_ms: in
         return ""
     if version.build == resources.BUILD_STATE_CREATED:
         return _a_trainer(attempts, at_ms, has_left)
+    if version.build == resources.BUILD_STATE_TRAINED and not is_signed(version):
+        return "the signature of a registry"
     if version.build in NEXT:
         return NEXT[version.build]
     if version.build not in IN_PROGRESS:

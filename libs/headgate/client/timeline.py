@@ -9,6 +9,8 @@ from headgate.domain.words import counted, hyphenated, word_of
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 
+SHOWN_KEY_ID = 12
+
 
 def describe(record: facts.LifecycleRecord) -> str:
     """The fact of a record in a few words, without its stream."""
@@ -164,6 +166,7 @@ _DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
     "training_failed": _training_failed,
     "evaluation_started": lambda fact: f"v{fact.version} being evaluated by {fact.worker}",
     "evaluation_finished": _evaluation_finished,
+    "artifact_signed": lambda fact: f"v{fact.version} signed with the key {fact.signed_by[:SHOWN_KEY_ID]}",
     "version_cancelled": lambda fact: f"v{fact.version} cancelled: {fact.reason}",
     "gate_decided": _gate_decided,
     "release_requested": _requested,

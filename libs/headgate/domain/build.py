@@ -1,11 +1,11 @@
 """The build axis of a version: created, testing, training, trained, evaluating, evaluated, failed or cancelled."""
 
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, assert_never, get_args
+from typing import assert_never
 
+from headgate.domain.build_fold import AT_WORK, CANCELLABLE, FOLDS, BuildFact, Progress, Report
 from headgate.domain.comparison import not_compared_with
-from headgate.domain.failed_attempt import failed_state, labelled_by_stage
+from headgate.domain.failed_attempt import labelled_by_stage
 from headgate.domain.label import standing
 from headgate.domain.names import in_words, model_stream, version_name
 from headgate.domain.refusal import ALREADY_EXISTS, IN_USE, Refused, illegal, invalid, not_found, purged
@@ -25,7 +25,6 @@ MAX_ATTEMPTS = 3
 An evaluation that compares a version again, with another live version, has as many, and other numbers: 4 to 6.
 """
 MAX_LEASE_MS = 10 * 60_000
-MAX_LOG_TAIL = 16_384
 MAX_MESSAGE = 4_096
 
 BuildCommand = (
@@ -35,27 +34,13 @@ BuildCommand = (
     | commands.ReportTrainingStarted
     | commands.ReportTrainingFinished
     | commands.ReportTrainingFailed
+    | commands.ReportArtifactSigned
     | commands.StartEvaluation
     | commands.ReportEvaluationFinished
     | commands.ReportEvaluationFailed
     | commands.CancelVersion
 )
-Report = (
-    facts.CodeTested
-    | facts.TrainingStarted
-    | facts.TrainingFinished
-    | facts.TrainingFailed
-    | facts.EvaluationFinished
-    | facts.EvaluationFailed
-)
-Progress = facts.TestingStarted | facts.EvaluationStarted | facts.VersionCancelled | Report
-BuildFact = facts.VersionCreated | Progress
-
 _ATTEMPT_RULE = "only the current attempt can be reported"
-_EVALUABLE = (resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_EVALUATING, resources.BUILD_STATE_EVALUATED)
-_AT_WORK = (resources.BUILD_STATE_TESTING, resources.BUILD_STATE_TRAINING)
-_BEFORE_VERDICT = (resources.BUILD_STATE_TRAINED, resources.BUILD_STATE_EVALUATING)
-_CANCELLABLE = (resources.BUILD_STATE_CREATED, *_AT_WORK, *_BEFORE_VERDICT)
 
 
 def decide(state: ModelState, command: BuildCommand, at_ms: int) -> BuildFact | Refused | None:
@@ -74,10 +59,11 @@ def decide(state: ModelState, command: BuildCommand, at_ms: int) -> BuildFact | 
             | commands.ReportTrainingStarted()
             | commands.ReportTrainingFinished()
             | commands.ReportTrainingFailed()
+            | commands.ReportArtifactSigned()
             | commands.ReportEvaluationFinished()
             | commands.ReportEvaluationFailed()
         ):
-            return _report(state, command.fact)
+            return _report(state, command.fact, at_ms)
         case _:
             assert_never(command)
 
@@ -116,7 +102,7 @@ def create(state: ModelState, fact: facts.VersionCreated, record: facts.Lifecycl
 def evolve(state: ModelState, fact: Progress, record: facts.LifecycleRecord) -> resources.Version:
     """Folds a later build fact into its version and returns it. Raises IllegalFact when the state forbids it."""
     version = state.versions.get(fact.version)
-    allowed_from, fold = _FOLDS[type(fact)]
+    allowed_from, fold = FOLDS[type(fact)]
     if version is None or version.build not in allowed_from:
         raise IllegalFact(f"{type(fact).__name__} for version {fact.version}")
     version.update_time_ms = record.occurred_at_ms
@@ -152,7 +138,7 @@ def _start_testing(
     version = state.versions.get(command.version)
     if version is None:
         return not_found(version_name(state.name, command.version), "version")
-    refused = _claim(version, command, at_ms, 1 if version.build == resources.BUILD_STATE_CREATED else 0, _AT_WORK)
+    refused = _claim(version, command, at_ms, 1 if version.build == resources.BUILD_STATE_CREATED else 0, AT_WORK)
     if refused is not None:
         return None if refused == _HELD_BY_CALLER else refused
     return facts.TestingStarted(
@@ -183,7 +169,7 @@ def _cancel(state: ModelState, command: commands.CancelVersion) -> facts.Version
         return purged(version.name, "a purged version has no build that could be cancelled")
     if version.build == resources.BUILD_STATE_CANCELLED:
         return None
-    if version.build not in _CANCELLABLE:
+    if version.build not in CANCELLABLE:
         return illegal(standing(version), "only a version that waits for its build or is in it can be cancelled")
     for release in state.releases.values():
         if is_active(release) and release.candidate == version.version:
@@ -197,10 +183,15 @@ def _cancel(state: ModelState, command: commands.CancelVersion) -> facts.Version
 def first_evaluation(state: ModelState, version: resources.Version) -> int:
     """The number of the attempt with which an evaluation of this version must begin; 0 when none is due."""
     if version.build == resources.BUILD_STATE_TRAINED:
-        return 1
+        return 1 if is_signed(version) else 0
     if not not_compared_with(state, version):
         return 0
     return version.attempt + MAX_ATTEMPTS - (version.attempt - 1) % MAX_ATTEMPTS
+
+
+def is_signed(of: resources.Version | facts.TrainingFinished) -> bool:
+    """Whether the artifact has a signed manifest, without which nobody uses it."""
+    return bool(of.artifact.manifest_sha256)
 
 
 def is_last_attempt(attempt: int) -> bool:
@@ -241,11 +232,11 @@ def _claim(
     return None
 
 
-def _report(state: ModelState, fact: Report) -> Report | Refused | None:
+def _report(state: ModelState, fact: Report, at_ms: int) -> Report | Refused | None:  # noqa: C901 - one rule after the other
     version = state.versions.get(fact.version)
     if version is None:
         return not_found(version_name(state.name, fact.version), "version")
-    if version.build not in _FOLDS[type(fact)][0] or version.attempt != fact.attempt:
+    if version.build not in FOLDS[type(fact)][0] or version.attempt != fact.attempt:
         return illegal(
             f"{type(fact).__name__} of attempt {fact.attempt}, but {standing(version)}, attempt {version.attempt}",
             _ATTEMPT_RULE,
@@ -265,133 +256,24 @@ def _report(state: ModelState, fact: Report) -> Report | Refused | None:
         return illegal(
             f"{in_words(version.name)} has not passed its tests", "training starts only after the tests have passed"
         )
-    if isinstance(fact, facts.TrainingFinished) and not fact.artifact.manifest_sha256:
-        return invalid("artifact.manifest_sha256", "", "a trained version needs the digest of its artifact")
+    if isinstance(fact, facts.TrainingFinished) and not (fact.artifact.files or is_signed(fact)):
+        return invalid("artifact.files", "", "a trained version needs the files of its artifact")
+    if isinstance(fact, facts.TrainingFinished) and is_signed(fact):
+        return _signed_by_its_trainer(fact, at_ms)
+    if isinstance(fact, facts.ArtifactSigned):
+        return _signed(version, fact)
     return labelled_by_stage(fact) if isinstance(fact, facts.TrainingFailed) else fact
 
 
-def _testing_started(version: resources.Version, fact: facts.TestingStarted, record: facts.LifecycleRecord) -> None:
-    version.build = resources.BUILD_STATE_TESTING
-    _lease(version, fact, record)
-    version.ClearField("configuration")
+def _signed_by_its_trainer(fact: facts.TrainingFinished, at_ms: int) -> facts.TrainingFinished:
+    """A trainer of an older version signs by itself. When it did so is not for it to say."""
+    known = facts.TrainingFinished()
+    known.CopyFrom(fact)
+    known.artifact.signed_at_ms = at_ms
+    return known
 
 
-def _code_tested(version: resources.Version, fact: facts.CodeTested, record: facts.LifecycleRecord) -> None:
-    _keep_log(version, fact)
-    if fact.passed:
-        version.configuration.CopyFrom(fact.configuration)
-    else:
-        reason = fact.reason or f"tests ended with {fact.exit_code}"
-        _failed(version, resources.BUILD_STATE_TESTS_FAILED, reason, fact.log_tail)
-
-
-def _training_started(version: resources.Version, fact: facts.TrainingStarted, record: facts.LifecycleRecord) -> None:
-    version.build = resources.BUILD_STATE_TRAINING
-
-
-def _training_finished(version: resources.Version, fact: facts.TrainingFinished, record: facts.LifecycleRecord) -> None:
-    _keep_log(version, fact)
-    version.build = resources.BUILD_STATE_TRAINED
-    version.artifact.CopyFrom(fact.artifact)
-    version.ClearField("lease")
-
-
-def _training_failed(version: resources.Version, fact: facts.TrainingFailed, record: facts.LifecycleRecord) -> None:
-    _keep_log(version, fact)
-    _failed(version, failed_state(version, fact), fact.reason, fact.log_tail)
-
-
-def _evaluation_started(
-    version: resources.Version, fact: facts.EvaluationStarted, record: facts.LifecycleRecord
-) -> None:
-    if version.build == resources.BUILD_STATE_EVALUATED:
-        _forget_verdict(version)
-    version.build = resources.BUILD_STATE_EVALUATING
-    _lease(version, fact, record)
-
-
-def _forget_verdict(version: resources.Version) -> None:
-    """The version is compared again, so its gate is decided again and approvals are asked for again."""
-    version.verdict = resources.VERDICT_STATE_UNDECIDED
-    version.approvals = 0
-    del version.approved_by[:]
-    del version.proven_approvals[:]
-    version.ClearField("gate")
-
-
-def _evaluation_finished(
-    version: resources.Version, fact: facts.EvaluationFinished, record: facts.LifecycleRecord
-) -> None:
-    version.build = resources.BUILD_STATE_EVALUATED
-    version.report.CopyFrom(fact.report)
-    version.baseline_version = fact.baseline_version
-    version.baseline_report.CopyFrom(fact.baseline_report)
-    version.baseline_failure = fact.baseline_failure
-    version.signature_change = fact.signature_change
-    version.ClearField("lease")
-
-
-def _evaluation_failed(version: resources.Version, fact: facts.EvaluationFailed, record: facts.LifecycleRecord) -> None:
-    _failed(version, resources.BUILD_STATE_EVALUATION_FAILED, fact.reason, fact.log_tail)
-
-
-def _cancelled(version: resources.Version, fact: facts.VersionCancelled, record: facts.LifecycleRecord) -> None:
-    reason = f"cancelled by {record.actor or 'anonymous'}: {fact.reason}"
-    _failed(version, resources.BUILD_STATE_CANCELLED, reason, "")
-
-
-def _keep_log(
-    version: resources.Version, fact: facts.CodeTested | facts.TrainingFinished | facts.TrainingFailed
-) -> None:
-    if isinstance(fact, facts.CodeTested) and fact.HasField("packages_log"):
-        version.logs.append(fact.packages_log)
-    if fact.HasField("log"):
-        version.logs.append(fact.log)
-
-
-def _lease(
-    version: resources.Version, fact: facts.TestingStarted | facts.EvaluationStarted, record: facts.LifecycleRecord
-) -> None:
-    version.attempt = fact.attempt
-    lease = version.lease
-    lease.worker, lease.claimed_at_ms, lease.lease_ms = fact.worker, record.occurred_at_ms, fact.lease_ms
-
-
-def _failed(version: resources.Version, build: resources.BuildState.ValueType, reason: str, log_tail: str) -> None:
-    version.build = build
-    version.failure = reason
-    version.failure_log_tail = log_tail[-MAX_LOG_TAIL:]
-    version.ClearField("lease")
-
-
-_Fold = Callable[[resources.Version, Any, facts.LifecycleRecord], None]
-_Row = tuple[tuple[resources.BuildState.ValueType, ...], _Fold]
-
-
-def _row_of(fact: Progress) -> _Row:  # noqa: C901 - a closed match reads as a table
-    """The build states that allow a fact of this kind, and the function that folds it."""
-    match fact:
-        case facts.TestingStarted():
-            return (resources.BUILD_STATE_CREATED, *_AT_WORK), _testing_started
-        case facts.CodeTested():
-            return (resources.BUILD_STATE_TESTING,), _code_tested
-        case facts.TrainingStarted():
-            return (resources.BUILD_STATE_TESTING,), _training_started
-        case facts.TrainingFinished():
-            return (resources.BUILD_STATE_TRAINING,), _training_finished
-        case facts.TrainingFailed():
-            return _AT_WORK, _training_failed
-        case facts.EvaluationStarted():
-            return _EVALUABLE, _evaluation_started
-        case facts.EvaluationFinished():
-            return (resources.BUILD_STATE_EVALUATING,), _evaluation_finished
-        case facts.EvaluationFailed():
-            return (resources.BUILD_STATE_EVALUATING,), _evaluation_failed
-        case facts.VersionCancelled():
-            return _CANCELLABLE, _cancelled
-        case _:
-            assert_never(fact)
-
-
-_FOLDS: Mapping[type, _Row] = {kind: _row_of(kind()) for kind in get_args(Progress)}
-"""The result of the match for each kind of fact. A replay would spend much of its time on the match itself."""
+def _signed(version: resources.Version, fact: facts.ArtifactSigned) -> facts.ArtifactSigned | Refused | None:
+    if not fact.manifest_sha256 or not fact.signed_by:
+        return invalid("manifest_sha256", fact.manifest_sha256, "a signature needs its manifest and its key")
+    return None if is_signed(version) else fact

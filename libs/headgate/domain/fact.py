@@ -9,6 +9,7 @@ VersionFact = (
     | facts.TrainingStarted
     | facts.TrainingFinished
     | facts.TrainingFailed
+    | facts.ArtifactSigned
     | facts.EvaluationStarted
     | facts.EvaluationFinished
     | facts.EvaluationFailed

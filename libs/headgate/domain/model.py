@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never, get_args
 
-from headgate.domain import build, release, repositories, retention, verdict
+from headgate.domain import build, build_fold, release, repositories, retention, verdict
 from headgate.domain.fact import Fact, ModelFact, ReleaseFact
 from headgate.domain.label import label
 from headgate.domain.names import (
@@ -198,7 +198,7 @@ def _evolve_model(
 
 _FOLDS: Mapping[type, Callable[[ModelState, Any, facts.LifecycleRecord], resources.Version | None]] = {
     facts.VersionCreated: build.create,
-    **dict.fromkeys(get_args(build.Progress), build.evolve),
+    **dict.fromkeys(get_args(build_fold.Progress), build.evolve),
     **dict.fromkeys(get_args(verdict.VerdictFact), verdict.evolve),
     **dict.fromkeys(get_args(retention.RetentionFact), retention.evolve),
     **dict.fromkeys(get_args(ReleaseFact), release.evolve),

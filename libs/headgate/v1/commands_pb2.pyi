@@ -81,6 +81,7 @@ class Command(_message.Message):
     ARCHIVE_VERSION_FIELD_NUMBER: _builtins.int
     PURGE_VERSION_FIELD_NUMBER: _builtins.int
     CANCEL_VERSION_FIELD_NUMBER: _builtins.int
+    REPORT_ARTIFACT_SIGNED_FIELD_NUMBER: _builtins.int
     LABEL_MODEL_FIELD_NUMBER: _builtins.int
     ADD_REPOSITORY_FIELD_NUMBER: _builtins.int
     REMOVE_REPOSITORY_FIELD_NUMBER: _builtins.int
@@ -160,6 +161,8 @@ class Command(_message.Message):
     def purge_version(self) -> Global___PurgeVersion: ...
     @_builtins.property
     def cancel_version(self) -> Global___CancelVersion: ...
+    @_builtins.property
+    def report_artifact_signed(self) -> Global___ReportArtifactSigned: ...
     @_builtins.property
     def label_model(self) -> Global___LabelModel: ...
     @_builtins.property
@@ -244,6 +247,7 @@ class Command(_message.Message):
         archive_version: Global___ArchiveVersion | None = ...,
         purge_version: Global___PurgeVersion | None = ...,
         cancel_version: Global___CancelVersion | None = ...,
+        report_artifact_signed: Global___ReportArtifactSigned | None = ...,
         label_model: Global___LabelModel | None = ...,
         add_repository: Global___AddRepository | None = ...,
         remove_repository: Global___RemoveRepository | None = ...,
@@ -271,13 +275,13 @@ class Command(_message.Message):
         create_token: Global___CreateToken | None = ...,
         revoke_token: Global___RevokeToken | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "add_repository", b"add_repository", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "command", b"command", "complete_release", b"complete_release", "create_environment", b"create_environment", "create_model", b"create_model", "create_token", b"create_token", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "grant_role", b"grant_role", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "remove_repository", b"remove_repository", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "revoke_role", b"revoke_role", "revoke_token", b"revoke_token", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "add_repository", b"add_repository", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "command", b"command", "complete_release", b"complete_release", "create_environment", b"create_environment", "create_model", b"create_model", "create_token", b"create_token", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "grant_role", b"grant_role", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "remove_repository", b"remove_repository", "report_artifact_signed", b"report_artifact_signed", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "revoke_role", b"revoke_role", "revoke_token", b"revoke_token", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "actor", b"actor", "add_repository", b"add_repository", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "causation_id", b"causation_id", "command", b"command", "command_id", b"command_id", "complete_release", b"complete_release", "correlation_id", b"correlation_id", "create_environment", b"create_environment", "create_model", b"create_model", "create_token", b"create_token", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "grant_role", b"grant_role", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "proven_by", b"proven_by", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "remove_repository", b"remove_repository", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "revoke_role", b"revoke_role", "revoke_token", b"revoke_token", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "stream", b"stream", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "trace_parent", b"trace_parent", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "actor", b"actor", "add_repository", b"add_repository", "archive_version", b"archive_version", "begin_release", b"begin_release", "cancel_version", b"cancel_version", "causation_id", b"causation_id", "command", b"command", "command_id", b"command_id", "complete_release", b"complete_release", "correlation_id", b"correlation_id", "create_environment", b"create_environment", "create_model", b"create_model", "create_token", b"create_token", "create_version", b"create_version", "decide_gate", b"decide_gate", "declare_freeze", b"declare_freeze", "deny_approval", b"deny_approval", "describe_model", b"describe_model", "expected_sequence", b"expected_sequence", "finish_rollback", b"finish_rollback", "grant_approval", b"grant_approval", "grant_role", b"grant_role", "label_model", b"label_model", "lift_freeze", b"lift_freeze", "lift_quarantine", b"lift_quarantine", "move_alias", b"move_alias", "pause_release", b"pause_release", "promote_release", b"promote_release", "proven_by", b"proven_by", "purge_version", b"purge_version", "quarantine_candidate", b"quarantine_candidate", "remove_alias", b"remove_alias", "remove_repository", b"remove_repository", "report_artifact_signed", b"report_artifact_signed", "report_candidate_ready", b"report_candidate_ready", "report_code_tested", b"report_code_tested", "report_evaluation_failed", b"report_evaluation_failed", "report_evaluation_finished", b"report_evaluation_finished", "report_training_failed", b"report_training_failed", "report_training_finished", b"report_training_finished", "report_training_started", b"report_training_started", "report_weights_applied", b"report_weights_applied", "resume_release", b"resume_release", "revoke_role", b"revoke_role", "revoke_token", b"revoke_token", "roll_back_release", b"roll_back_release", "set_policy", b"set_policy", "set_weights", b"set_weights", "start_evaluation", b"start_evaluation", "start_release", b"start_release", "start_testing", b"start_testing", "stream", b"stream", "supersede_release", b"supersede_release", "tag_version", b"tag_version", "trace_parent", b"trace_parent", "undo_release", b"undo_release", "waive_gate", b"waive_gate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_sequence: _TypeAlias = _typing.Literal["expected_sequence"]  # noqa: Y015
     _WhichOneofArgType__expected_sequence: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence"]  # noqa: Y015
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["create_model", "describe_model", "create_version", "start_testing", "report_code_tested", "report_training_started", "report_training_finished", "report_training_failed", "start_evaluation", "report_evaluation_finished", "report_evaluation_failed", "decide_gate", "grant_approval", "deny_approval", "waive_gate", "move_alias", "remove_alias", "tag_version", "archive_version", "purge_version", "cancel_version", "label_model", "add_repository", "remove_repository", "start_release", "begin_release", "report_candidate_ready", "set_weights", "report_weights_applied", "promote_release", "complete_release", "pause_release", "resume_release", "roll_back_release", "finish_rollback", "supersede_release", "undo_release", "quarantine_candidate", "lift_quarantine", "create_environment", "set_policy", "declare_freeze", "lift_freeze", "grant_role", "revoke_role", "create_token", "revoke_token"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["create_model", "describe_model", "create_version", "start_testing", "report_code_tested", "report_training_started", "report_training_finished", "report_training_failed", "start_evaluation", "report_evaluation_finished", "report_evaluation_failed", "decide_gate", "grant_approval", "deny_approval", "waive_gate", "move_alias", "remove_alias", "tag_version", "archive_version", "purge_version", "cancel_version", "report_artifact_signed", "label_model", "add_repository", "remove_repository", "start_release", "begin_release", "report_candidate_ready", "set_weights", "report_weights_applied", "promote_release", "complete_release", "pause_release", "resume_release", "roll_back_release", "finish_rollback", "supersede_release", "undo_release", "quarantine_candidate", "lift_quarantine", "create_environment", "set_policy", "declare_freeze", "lift_freeze", "grant_role", "revoke_role", "create_token", "revoke_token"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_sequence) -> _WhichOneofReturnType__expected_sequence | None: ...
@@ -554,6 +558,26 @@ class ReportTrainingFinished(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportTrainingFinished: _TypeAlias = ReportTrainingFinished  # noqa: Y015
+
+@_typing.final
+class ReportArtifactSigned(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fact(self) -> _facts_pb2.ArtifactSigned: ...
+    def __init__(
+        self,
+        *,
+        fact: _facts_pb2.ArtifactSigned | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportArtifactSigned: _TypeAlias = ReportArtifactSigned  # noqa: Y015
 
 @_typing.final
 class ReportTrainingFailed(_message.Message):

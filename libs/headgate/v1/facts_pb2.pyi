@@ -208,6 +208,7 @@ class LifecycleRecord(_message.Message):
     VERSION_ARCHIVED_FIELD_NUMBER: _builtins.int
     VERSION_PURGED_FIELD_NUMBER: _builtins.int
     VERSION_CANCELLED_FIELD_NUMBER: _builtins.int
+    ARTIFACT_SIGNED_FIELD_NUMBER: _builtins.int
     MODEL_LABELLED_FIELD_NUMBER: _builtins.int
     REPOSITORY_ADDED_FIELD_NUMBER: _builtins.int
     REPOSITORY_REMOVED_FIELD_NUMBER: _builtins.int
@@ -299,6 +300,8 @@ class LifecycleRecord(_message.Message):
     @_builtins.property
     def version_cancelled(self) -> Global___VersionCancelled: ...
     @_builtins.property
+    def artifact_signed(self) -> Global___ArtifactSigned: ...
+    @_builtins.property
     def model_labelled(self) -> Global___ModelLabelled: ...
     @_builtins.property
     def repository_added(self) -> Global___RepositoryAdded: ...
@@ -386,6 +389,7 @@ class LifecycleRecord(_message.Message):
         version_archived: Global___VersionArchived | None = ...,
         version_purged: Global___VersionPurged | None = ...,
         version_cancelled: Global___VersionCancelled | None = ...,
+        artifact_signed: Global___ArtifactSigned | None = ...,
         model_labelled: Global___ModelLabelled | None = ...,
         repository_added: Global___RepositoryAdded | None = ...,
         repository_removed: Global___RepositoryRemoved | None = ...,
@@ -413,11 +417,11 @@ class LifecycleRecord(_message.Message):
         token_created: Global___TokenCreated | None = ...,
         token_revoked: Global___TokenRevoked | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "code_tested", b"code_tested", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "policy_set", b"policy_set", "promotion_started", b"promotion_started", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "repository_added", b"repository_added", "repository_removed", b"repository_removed", "role_granted", b"role_granted", "role_revoked", b"role_revoked", "rollback_started", b"rollback_started", "testing_started", b"testing_started", "token_created", b"token_created", "token_revoked", b"token_revoked", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_cancelled", b"version_cancelled", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "artifact_signed", b"artifact_signed", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "code_tested", b"code_tested", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "policy_set", b"policy_set", "promotion_started", b"promotion_started", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "repository_added", b"repository_added", "repository_removed", b"repository_removed", "role_granted", b"role_granted", "role_revoked", b"role_revoked", "rollback_started", b"rollback_started", "testing_started", b"testing_started", "token_created", b"token_created", "token_revoked", b"token_revoked", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_cancelled", b"version_cancelled", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "causation_id", b"causation_id", "code_tested", b"code_tested", "command_digest", b"command_digest", "command_id", b"command_id", "correlation_id", b"correlation_id", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "event_id", b"event_id", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "occurred_at_ms", b"occurred_at_ms", "policy_set", b"policy_set", "previous_digest", b"previous_digest", "promotion_started", b"promotion_started", "proven_by", b"proven_by", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "repository_added", b"repository_added", "repository_removed", b"repository_removed", "role_granted", b"role_granted", "role_revoked", b"role_revoked", "rollback_started", b"rollback_started", "sequence", b"sequence", "stream", b"stream", "testing_started", b"testing_started", "token_created", b"token_created", "token_revoked", b"token_revoked", "trace_parent", b"trace_parent", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_cancelled", b"version_cancelled", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "alias_moved", b"alias_moved", "alias_removed", b"alias_removed", "approval_denied", b"approval_denied", "approval_granted", b"approval_granted", "artifact_signed", b"artifact_signed", "candidate_quarantined", b"candidate_quarantined", "candidate_ready", b"candidate_ready", "causation_id", b"causation_id", "code_tested", b"code_tested", "command_digest", b"command_digest", "command_id", b"command_id", "correlation_id", b"correlation_id", "environment_created", b"environment_created", "evaluation_failed", b"evaluation_failed", "evaluation_finished", b"evaluation_finished", "evaluation_started", b"evaluation_started", "event_id", b"event_id", "fact", b"fact", "freeze_declared", b"freeze_declared", "freeze_lifted", b"freeze_lifted", "gate_decided", b"gate_decided", "gate_waived", b"gate_waived", "model_created", b"model_created", "model_described", b"model_described", "model_labelled", b"model_labelled", "occurred_at_ms", b"occurred_at_ms", "policy_set", b"policy_set", "previous_digest", b"previous_digest", "promotion_started", b"promotion_started", "proven_by", b"proven_by", "quarantine_lifted", b"quarantine_lifted", "release_completed", b"release_completed", "release_paused", b"release_paused", "release_rejected", b"release_rejected", "release_requested", b"release_requested", "release_resumed", b"release_resumed", "release_rolled_back", b"release_rolled_back", "release_started", b"release_started", "release_superseded", b"release_superseded", "repository_added", b"repository_added", "repository_removed", b"repository_removed", "role_granted", b"role_granted", "role_revoked", b"role_revoked", "rollback_started", b"rollback_started", "sequence", b"sequence", "stream", b"stream", "testing_started", b"testing_started", "token_created", b"token_created", "token_revoked", b"token_revoked", "trace_parent", b"trace_parent", "training_failed", b"training_failed", "training_finished", b"training_finished", "training_started", b"training_started", "version_archived", b"version_archived", "version_cancelled", b"version_cancelled", "version_created", b"version_created", "version_purged", b"version_purged", "version_tagged", b"version_tagged", "weights_applied", b"weights_applied", "weights_set", b"weights_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["model_created", "model_described", "version_created", "testing_started", "code_tested", "training_started", "training_finished", "training_failed", "evaluation_started", "evaluation_finished", "evaluation_failed", "gate_decided", "approval_granted", "approval_denied", "gate_waived", "alias_moved", "alias_removed", "version_tagged", "version_archived", "version_purged", "version_cancelled", "model_labelled", "repository_added", "repository_removed", "release_requested", "release_started", "candidate_ready", "weights_set", "weights_applied", "promotion_started", "release_completed", "release_paused", "release_resumed", "rollback_started", "release_rolled_back", "release_rejected", "release_superseded", "candidate_quarantined", "quarantine_lifted", "environment_created", "policy_set", "freeze_declared", "freeze_lifted", "role_granted", "role_revoked", "token_created", "token_revoked"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["model_created", "model_described", "version_created", "testing_started", "code_tested", "training_started", "training_finished", "training_failed", "evaluation_started", "evaluation_finished", "evaluation_failed", "gate_decided", "approval_granted", "approval_denied", "gate_waived", "alias_moved", "alias_removed", "version_tagged", "version_archived", "version_purged", "version_cancelled", "artifact_signed", "model_labelled", "repository_added", "repository_removed", "release_requested", "release_started", "candidate_ready", "weights_set", "weights_applied", "promotion_started", "release_completed", "release_paused", "release_resumed", "rollback_started", "release_rolled_back", "release_rejected", "release_superseded", "candidate_quarantined", "quarantine_lifted", "environment_created", "policy_set", "freeze_declared", "freeze_lifted", "role_granted", "role_revoked", "token_created", "token_revoked"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -853,8 +857,16 @@ class Artifact(_message.Message):
 
     MANIFEST_SHA256_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
+    SIGNED_BY_FIELD_NUMBER: _builtins.int
+    SIGNED_AT_MS_FIELD_NUMBER: _builtins.int
     manifest_sha256: _builtins.str
-    """SHA-256 of the bytes of the signed manifest, which has the digests of all files."""
+    """SHA-256 of the bytes of the signed manifest, which has the digests of all files. Empty until ArtifactSigned."""
+    signed_by: _builtins.str
+    """The id of the key that signed the manifest. Empty in older records: their manifests name it."""
+    signed_at_ms: _builtins.int
+    """When the manifest was signed, by the log's time. A key counts for what was signed while it was trusted. 0 in older
+    records.
+    """
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArtifactFile]: ...
     def __init__(
@@ -862,10 +874,12 @@ class Artifact(_message.Message):
         *,
         manifest_sha256: _builtins.str = ...,
         files: _abc.Iterable[Global___ArtifactFile] | None = ...,
+        signed_by: _builtins.str = ...,
+        signed_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "manifest_sha256", b"manifest_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "manifest_sha256", b"manifest_sha256", "signed_at_ms", b"signed_at_ms", "signed_by", b"signed_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -924,6 +938,41 @@ class TrainingFinished(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrainingFinished: _TypeAlias = TrainingFinished  # noqa: Y015
+
+@_typing.final
+class ArtifactSigned(_message.Message):
+    """A registry has read the artifact back from the store, and has signed its manifest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    MANIFEST_SHA256_FIELD_NUMBER: _builtins.int
+    SIGNED_BY_FIELD_NUMBER: _builtins.int
+    SIGNED_AT_MS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    attempt: _builtins.int
+    manifest_sha256: _builtins.str
+    """SHA-256 of the signed manifest."""
+    signed_by: _builtins.str
+    """As in Artifact."""
+    signed_at_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        attempt: _builtins.int = ...,
+        manifest_sha256: _builtins.str = ...,
+        signed_by: _builtins.str = ...,
+        signed_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "manifest_sha256", b"manifest_sha256", "signed_at_ms", b"signed_at_ms", "signed_by", b"signed_by", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArtifactSigned: _TypeAlias = ArtifactSigned  # noqa: Y015
 
 @_typing.final
 class TrainingFailed(_message.Message):

@@ -1,8 +1,8 @@
 """The last checkpoint of a version in training, kept in the artifact store.
 
 The trainer that takes a lost attempt over finds it there. A version has one at most: the next one replaces it, and the
-end of the training removes it. Its state becomes weights that a trainer signs, so it is signed too. It names the commit
-and the libraries that it was made with; a training with other ones does not use it.
+end of the training removes it. Its state becomes weights, so the trainers sign it with a key of their own. It names the
+commit and the libraries that it was made with; a training with other ones does not use it.
 """
 
 import hashlib
@@ -12,14 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from headgate.artifacts.keys import SigningKey, TrustedKeys, has_signed
+from headgate.artifacts.checkpoint_keys import KEY_ID_BYTES, SIGNATURE_BYTES, CheckpointKey
 from headgate.artifacts.store import MAX_FILE_BYTES, ArtifactStore, StoreError, StoreUnavailable
 from services.trainer.programs.foreign_files import read_foreign
 
 FOLDER = "checkpoints"
 DOMAIN = b"headgate checkpoint v1\0"
-KEY_ID_BYTES = 32
-SIGNATURE_BYTES = 64
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +43,7 @@ def fingerprint(commit: str, configuration_sha256: bytes, environment: Mapping[s
 
 
 def store_checkpoint(
-    store: ArtifactStore, key: SigningKey, origin: Origin, attempt: int, epoch: int, file: Path
+    store: ArtifactStore, key: CheckpointKey, origin: Origin, attempt: int, epoch: int, file: Path
 ) -> None:
     """Signs the child's file and stores it. When that fails it warns, and the training goes on."""
     state = read_foreign(file, MAX_FILE_BYTES)
@@ -60,7 +58,7 @@ def store_checkpoint(
         logger.warning("checkpoint not stored", extra={"version": origin.version, "error": str(error)})
 
 
-def find_checkpoint(store: ArtifactStore, trusted: TrustedKeys, origin: Origin) -> Checkpoint | None:
+def find_checkpoint(store: ArtifactStore, key: CheckpointKey, origin: Origin) -> Checkpoint | None:
     """The checkpoint from which the training can go on; None when there is none that may be used."""
     try:
         stored = store.latest(path(origin.version))
@@ -69,9 +67,9 @@ def find_checkpoint(store: ArtifactStore, trusted: TrustedKeys, origin: Origin) 
         return None
     if stored is None:
         return None
-    payload = verified(stored, trusted)
+    payload = verified(stored, key)
     if payload is None:
-        logger.warning("checkpoint not signed by a trusted key", extra={"version": origin.version})
+        logger.warning("checkpoint not signed by the key for checkpoints", extra={"version": origin.version})
         return None
     text, _, state = payload.partition(b"\n")
     try:
@@ -99,8 +97,8 @@ def path(version: str) -> str:
     return f"{FOLDER}/{version}"
 
 
-def verified(stored: bytes, trusted: TrustedKeys) -> bytes | None:
-    """The payload when a trusted key has signed it. Nothing of it is parsed before."""
+def verified(stored: bytes, key: CheckpointKey) -> bytes | None:
+    """The payload when the key has signed it. Nothing of it is parsed before."""
     key_id, signed = stored[:KEY_ID_BYTES].decode(errors="replace"), stored[KEY_ID_BYTES:]
     signature, payload = signed[:SIGNATURE_BYTES], signed[SIGNATURE_BYTES:]
-    return payload if has_signed(trusted, key_id, signature, DOMAIN + payload) else None
+    return payload if key.has_signed(key_id, signature, DOMAIN + payload) else None

@@ -1,11 +1,11 @@
-"""What an attempt works with: the store, the keys, the limits, a scratch directory, its reports and telemetry."""
+"""What an attempt works with: store, key for checkpoints, limits, a scratch directory, its reports and telemetry."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headgate.artifacts.keys import SigningKey, TrustedKeys
+from headgate.artifacts.checkpoint_keys import CheckpointKey
 from headgate.artifacts.store import ArtifactStore
 from headgate.jail.decision import JailSettings
 from headgate.jail.port import Jail
@@ -51,8 +51,7 @@ class AttemptTools:
 
     worker: str
     store: ArtifactStore
-    key: SigningKey
-    trusted: TrustedKeys
+    checkpoint_key: CheckpointKey
     telemetry: TelemetryWriter
     attempts: Attempts
     report: Callable[[commands.Command], None]

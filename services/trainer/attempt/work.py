@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from headgate.artifacts.layout import BUILT_FILES, EXPORTED_FILES, OPTIONAL_FILES, PROVENANCE_FILE
-from headgate.artifacts.manifest import seal
+from headgate.artifacts.manifest import store_files
 from headgate.artifacts.store import MAX_FILE_BYTES
 from headgate.configuration import ONNX
 from headgate.domain.updated_data import with_updates
@@ -252,7 +252,7 @@ class AttemptRun:
         directory = self.job
         write_job(directory, job_of(checkout, parsed, data, self.environment, self.tools.limits, self.upload))
         origin = Origin(self.name, fingerprint(self.version.commit, parsed.digest, self.environment))
-        found = find_checkpoint(self.tools.store, self.tools.trusted, origin)
+        found = find_checkpoint(self.tools.store, self.tools.checkpoint_key, origin)
         if found is not None:
             write_new(directory / RESUME, found.state)
         progress = self._progress(directory, parsed, origin)
@@ -267,7 +267,7 @@ class AttemptRun:
         resumed = finished["resumed_from"] > 0 and found is not None
         return facts.TrainingFinished(
             **self._numbers(),
-            artifact=self._seal(directory / ARTIFACT_DIRECTORY, parsed),
+            artifact=self._stored(directory / ARTIFACT_DIRECTORY, parsed),
             epochs=finished["epochs"]["epoch"],
             train_loss=finished["epochs"]["train_loss"],
             validation_loss=finished["epochs"]["validation_loss"],
@@ -278,7 +278,7 @@ class AttemptRun:
             log=self._log(facts.STAGE_TRAINING),
         )
 
-    def _seal(self, directory: Path, parsed: configuration.ModelConfiguration) -> facts.Artifact:
+    def _stored(self, directory: Path, parsed: configuration.ModelConfiguration) -> facts.Artifact:
         needed = BUILT_FILES if parsed.code.kind == ONNX else EXPORTED_FILES
         files = files_left(directory, needed, MAX_FILE_BYTES)
         if missing := next((name for name in needed if name not in files), None):
@@ -288,12 +288,12 @@ class AttemptRun:
         files[PROVENANCE_FILE] = provenance(
             files, version.repository, version.commit, parsed, self.environment, self.lock, self.upload
         )
-        return seal(self.tools.store, files, self.name, self.tools.key)
+        return store_files(self.tools.store, files)
 
     def _progress(self, directory: Path, parsed: configuration.ModelConfiguration, origin: Origin) -> Progress:
         def on_checkpoint(epoch: int) -> None:
             file = directory / CHECKPOINT
-            store_checkpoint(self.tools.store, self.tools.key, origin, self.claim.attempt, epoch, file)
+            store_checkpoint(self.tools.store, self.tools.checkpoint_key, origin, self.claim.attempt, epoch, file)
 
         # Code that builds its ONNX file itself reports no epochs.
         limits = self.tools.limits

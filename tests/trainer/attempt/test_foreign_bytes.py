@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headgate.artifacts.keys import SigningKey, new_signing_key, trust
+from headgate.artifacts.checkpoint_keys import CheckpointKey, new_checkpoint_key
 from headgate.artifacts.store import ArtifactStore, open_store
 from services.trainer.attempt.checkpoints import (
     DOMAIN,
@@ -29,7 +29,7 @@ def test_a_line_that_is_no_progress_report_fails_the_attempt(tmp_path: Path, lin
         Progress(file, 60.0, lambda epoch: None, lambda epoch: None).read()
 
 
-def signed(store: ArtifactStore, key: SigningKey, head: str) -> None:
+def signed(store: ArtifactStore, key: CheckpointKey, head: str) -> None:
     payload = head.encode() + b"\nstate"
     store.replace(path(ORIGIN.version), key.key_id.encode() + key.sign(DOMAIN + payload) + payload)
 
@@ -38,15 +38,15 @@ def signed(store: ArtifactStore, key: SigningKey, head: str) -> None:
 def test_a_signed_checkpoint_with_a_head_of_another_form_is_not_used(
     head: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store, key = open_store("memory:///"), new_signing_key()
+    store, key = open_store("memory:///"), new_checkpoint_key()
     signed(store, key, head)
-    assert find_checkpoint(store, trust(key), ORIGIN) is None
+    assert find_checkpoint(store, key, ORIGIN) is None
     assert "checkpoint cannot be read" in caplog.text
 
 
 def test_a_checkpoint_is_found_by_the_training_that_it_belongs_to_and_by_no_other(tmp_path: Path) -> None:
-    store, key = open_store("memory:///"), new_signing_key()
+    store, key = open_store("memory:///"), new_checkpoint_key()
     (tmp_path / "state").write_bytes(b"weights")
     store_checkpoint(store, key, ORIGIN, 2, 3, tmp_path / "state")
-    assert find_checkpoint(store, trust(key), ORIGIN) == Checkpoint(2, 3, b"weights")
-    assert find_checkpoint(store, trust(key), Origin(ORIGIN.version, "another")) is None
+    assert find_checkpoint(store, key, ORIGIN) == Checkpoint(2, 3, b"weights")
+    assert find_checkpoint(store, key, Origin(ORIGIN.version, "another")) is None

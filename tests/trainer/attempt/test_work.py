@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from obstore.store import MemoryStore
 
-from headgate.artifacts.keys import new_signing_key, trust
+from headgate.artifacts.checkpoint_keys import new_checkpoint_key
 from headgate.artifacts.layout import EXPORTED_FILES, MODEL_FILE
-from headgate.artifacts.manifest import unseal
 from headgate.artifacts.store import ArtifactStore, StoreUnavailable
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
@@ -260,7 +259,7 @@ def test_the_next_attempt_goes_on_from_the_checkpoint_of_a_lost_one_and_the_fact
     assert report is not None
     finished = report.report_training_finished.fact
     assert (finished.resumed_from_epoch, finished.resumed_from_attempt) == (1, 1)
-    files = unseal(trial.tools.store, finished.artifact, "models/tiny/versions/1", trial.trusted)
+    files = {file.name: file.sha256 for file in finished.artifact.files}
     assert trial.tools.store.get(files[MODEL_FILE]) == b"resumed from epoch 1"
     assert trial.tools.store.latest(CHECKPOINT_PATH) is None
 
@@ -271,14 +270,14 @@ def test_a_checkpoint_of_another_training_is_not_used(
 ) -> None:
     source = repository(tmp_path / "tiny")
     lost_after_its_checkpoint(trial, source)
-    trusted = trial.tools.trusted
+    key = trial.tools.checkpoint_key
     if strange == "another key":
-        trusted = trust(new_signing_key())
+        key = new_checkpoint_key()
     elif strange == "another library":
         monkeypatch.setattr("services.trainer.attempt.work.training_environment", lambda: {"torch": "1.0"})
     else:
         trial.tools.store.replace(CHECKPOINT_PATH, (trial.tools.store.latest(CHECKPOINT_PATH) or b"")[:-1] + b"2")
-    failed = failure(trial, source, child=child(FINISH), attempts=Attempts(), trusted=trusted)
+    failed = failure(trial, source, child=child(FINISH), attempts=Attempts(), checkpoint_key=key)
     assert failed.reason.startswith("model.onnx is missing")
     assert trial.tools.store.latest(CHECKPOINT_PATH) is None
 

@@ -14,7 +14,7 @@ from tink.proto import tink_pb2
 from headgate.artifacts.blobs import RESTORE, ArtifactCorrupt
 from headgate.artifacts.encryption.key_encryption import NEXT_STEPS, EncryptionUnusable, KeyUnavailable, Wrapped
 from headgate.artifacts.encryption.tink_keys import new_wrapping_key, serialized, wrapping
-from headgate.artifacts.keys import create_once
+from headgate.artifacts.key_files import create_once
 from headgate.shared_files import PRIVATE, replace_file
 
 FORBIDDEN = 0o037

@@ -49,7 +49,7 @@ def main() -> None:
     for name in asked["unset"].split(","):
         os.environ.pop(name, None)
     try:
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # nosec B606
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
     sys.exit(EXIT_NOT_FOUND)

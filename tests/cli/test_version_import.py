@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -19,6 +20,7 @@ from headgate.artifacts.store import open_store
 from headgate.cli.session import CommandFailed
 from headgate.cli.version_import import newest_declared
 from headgate.client.stubs import Stubs
+from headgate.domain.build import is_signed
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from headgate.v1 import resources_pb2 as resources
@@ -76,11 +78,11 @@ class Site:
             return stubs.registry.GetVersion(registry_service.GetVersionRequest(name=name))
 
     def ended(self, model: str, number: int = 1) -> resources.Version:
-        """The version once its attempt has ended."""
+        """The version once its attempt has ended, and a trained one once it is signed."""
+        version = partial(self.version, model, number)
         failed = [number for name, number in resources.BuildState.items() if name.endswith("_FAILED")]
-        ends = (resources.BUILD_STATE_TRAINED, *failed)
-        until(lambda: self.version(model, number).build in ends, "the end of the attempt", seconds=ATTEMPT_SECONDS)
-        return self.version(model, number)
+        until(lambda: is_signed(version()) or version().build in failed, "the end", seconds=ATTEMPT_SECONDS)
+        return version()
 
 
 @pytest.fixture(scope="module")
@@ -88,16 +90,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("site")
     url = f"sqlite://{directory / 'log.db'}"
     create_keys(directory / "keys")
-    running = registry.build(RegistrySettings(log=url, port=0))
+    files: dict[str, Any] = {"artifacts": (directory / "store").as_uri(), "keys": directory / "keys"}
+    running = registry.build(RegistrySettings(log=url, port=0, **files))
     port = running.start()
     with serving(Files({"/trees.onnx": TREES, "/model.onnx": PICKLE, "/rows.csv": ROWS.encode()})) as models:
         settings = TrainerSettings(
             log=url,
             port=0,
-            artifacts=(directory / "store").as_uri(),
-            keys=directory / "keys",
             work=directory / "work",
             data_places=models,
+            **files,
         )
         worker = trainer.build(settings)
         yield Site(directory, f"127.0.0.1:{port}", f"127.0.0.1:{worker.start()}", models)

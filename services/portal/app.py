@@ -23,6 +23,7 @@ from services.portal.api.app import PREFIX as API
 from services.portal.api.app import api_routes
 from services.portal.api.backends import services_of
 from services.portal.callers import Callers
+from services.portal.causes import Causes
 from services.portal.guard import Bounds
 from services.portal.http_server import HttpServer
 from services.portal.live import Live
@@ -59,7 +60,7 @@ class Portal:
         self._live = Live()
         self._callers = Callers(_stubs(settings))
         past = Past(parts.log, parts.fold)
-        sources = Sources(past, self._callers, parts.fold.lock, lambda: parts.fold.streams)
+        sources = Sources(past, self._callers, parts.fold.lock, lambda: parts.fold.streams, Causes(past))
         site = Site(viewers, self._world, sources)
         secret_files = SecretFiles(settings.webhook_secrets)
         self._webhooks = Webhooks(self._models, secret_files, parts.log, parts.clock.now_ms)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -83,6 +83,8 @@ class Site:
             "slider": slider,
             "url": url,
             "here": url.partition("?")[0],
+            "kept": _kept(look.query),
+            "moment": f"?{urlencode({'at': look.query['at']})}" if look.world.is_past else "",
             "is_open": self.viewers.is_open,
         }
         return render(page.template, values, whole=whole)
@@ -117,6 +119,12 @@ class Site:
         except LogError as error:
             return self.error(503, f"the log cannot be read now: {error}", viewer)
         return HTMLResponse(html)
+
+
+def _kept(query: Mapping[str, str]) -> str:
+    """The fields that stay when the slider moves, before its own."""
+    kept = urlencode({name: value for name, value in query.items() if name not in ("at", "page")})
+    return f"{kept}&" if kept else ""
 
 
 def own_url(request: Request) -> str:

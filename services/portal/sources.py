@@ -11,6 +11,7 @@ from headgate.lifecycle.stream import Stream
 from headgate.log.port import LogError
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import worker_services_pb2 as worker_services
+from services.portal.causes import Causes
 from services.portal.viewer import Viewer
 
 MAX_FACTS = 400
@@ -33,6 +34,7 @@ class Sources:
     """Of the fold, for what a page looks up before it reads the log."""
     streams: Callable[[], Mapping[str, Stream]]
     """Of the fold, under its lock."""
+    causes: Causes
 
     def records(self, stream: str, from_ms: int, until_ms: int) -> Sequence[facts.LifecycleRecord]:
         """The facts of a stream between two times; empty when the log cannot be read now."""

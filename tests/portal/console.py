@@ -18,6 +18,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import worker_services_pb2 as worker_services
 from services.portal.actions import action_routes
 from services.portal.callers import CallRefused
+from services.portal.causes import Causes
 from services.portal.guard import Bounds
 from services.portal.live import Live
 from services.portal.live_routes import live_routes
@@ -68,11 +69,9 @@ class Console:
         self.viewers = Viewers(check if asks else None, self.sessions, is_encrypted=True)
         self.live = Live()
         self.calls = Calls()
-        self.site = Site(
-            self.viewers,
-            self._world,
-            Sources(Past(recorder._log, self.fold), self.calls, self.fold.lock, lambda: self.fold.streams),
-        )
+        past = Past(recorder._log, self.fold)
+        sources = Sources(past, self.calls, self.fold.lock, lambda: self.fold.streams, Causes(past))
+        self.site = Site(self.viewers, self._world, sources)
         self.links: Once[str] = Once(time.monotonic)
         sign_in = SignIn(self.viewers, self.links, lambda: next(names))
         routes = [*live_routes(self.site, self.live, PAGES), *sign_in.routes()]

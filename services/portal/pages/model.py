@@ -66,6 +66,9 @@ class ModelPage:
     is_first: bool
     problem: str
     stopped: str
+    choices: Sequence[tuple[int, str]]
+    """Versions that may be compared: those of this page of the table, and those that are live."""
+    compared: tuple[int, int]
 
 
 def model_page(look: Look) -> ModelPage:
@@ -96,7 +99,21 @@ def model_page(look: Look) -> ModelPage:
         is_first=not query.get("page"),
         problem=problem,
         stopped=stream.broken if stream else "",
+        choices=_choices(state.model.live, found),
+        compared=_compared(state.model.live, [each.version for each in found]),
     )
+
+
+def _choices(live: Mapping[str, int], shown: Iterable[resources.Version]) -> list[tuple[int, str]]:
+    numbers = sorted({*live.values(), *(each.version for each in shown)}, reverse=True)
+    return [(number, "".join(f", live in {name}" for name in live_in(live, number))) for number in numbers if number]
+
+
+def _compared(live: Mapping[str, int], shown: Sequence[int]) -> tuple[int, int]:
+    """What a comparison begins with: the newest version on the page, against what is live or else the one before."""
+    newest = max(shown, default=0)
+    before = [number for number in live.values() if number != newest] or [each for each in shown if each != newest]
+    return max(before, default=newest), newest
 
 
 def _versions(look: Look, order: str) -> tuple[list[resources.Version], str, str]:

@@ -58,6 +58,8 @@ class VersionPage:
     approvals_wanted: int
     actions: Sequence[Action]
     events: Sequence[Event]
+    compared: int
+    """What to compare it with: what it was measured beside, or what is live; 0 for nothing."""
 
 
 def gather(sources: Sources, look: Look) -> Sequence[facts.LifecycleRecord]:
@@ -89,7 +91,13 @@ def version_page(look: Look) -> VersionPage:
         approvals_wanted=version.configuration.gate.approvals,
         actions=[] if look.world.is_past else _actions(look, version),
         events=[Event(each.occurred_at_ms, _text(each, version.version), each.actor) for each in look.gathered],
+        compared=_compared(state.model.live, version),
     )
+
+
+def _compared(live: Mapping[str, int], version: resources.Version) -> int:
+    beside = [version.baseline_version, *live.values()]
+    return next((number for number in beside if number not in (0, version.version)), 0)
 
 
 def _found(look: Look) -> tuple[resources.Version, str]:

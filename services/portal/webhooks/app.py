@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
@@ -18,7 +19,7 @@ from headgate.runtime.observability.trace_context import HEADER as TRACE_PARENT
 from headgate.runtime.observability.work_log import current_trace_parent, note, set_outcome, unit_of_work
 from headgate.runtime.rpc.rate_limit import LocalBuckets, Rate
 from headgate.v1 import facts_pb2 as facts
-from services.portal.webhooks.decision import decide
+from services.portal.webhooks.decision import decide, proven
 from services.portal.webhooks.delivery import Delivery, Nothing, Refused
 from services.portal.webhooks.mapping import Repository, Taken
 from services.portal.webhooks.secret_files import SecretFiles
@@ -30,6 +31,8 @@ BODY_SECONDS = 30.0
 """How long a body may take to come."""
 MAX_AT_ONCE = 16
 """How many deliveries are read and decided at once; with the size of a body it bounds the memory."""
+MAX_OF_ONE = 8
+"""How many of these may be to one address; those without a secret count as one. So none keeps others out."""
 RATE = Rate(per_second=20.0, burst=100)
 """Deliveries to one address; all addresses without a secret share one."""
 RETRY_SECONDS = 5
@@ -44,7 +47,7 @@ class Webhooks:
     def __init__(self, models: OpenModels, secrets: SecretFiles, log: EventLog, now_ms: Callable[[], int]) -> None:
         self._models, self._secrets, self._log, self._now_ms = models, secrets, log, now_ms
         self._buckets = LocalBuckets(RATE)
-        self._busy = 0
+        self._busy: Counter[str] = Counter()
         self._declared: dict[str, list[Repository]] | None = None
 
     def note(self, fact: object) -> None:
@@ -70,15 +73,16 @@ class Webhooks:
         if sender not in PROOFS:
             raise Refused(404, "unknown-sender", f"expected /webhooks/SENDER/SECRET with one of {', '.join(PROOFS)}")
         secrets = self._secrets.find(name)
-        self._require_rate(name if secrets else "")
-        if self._busy >= MAX_AT_ONCE:
+        address = name if secrets else ""
+        self._require_rate(address)
+        if self._busy.total() >= MAX_AT_ONCE or self._busy[address] >= MAX_OF_ONE:
             raise Refused(503, "busy", "too many deliveries at once: send this one again")
-        self._busy += 1
+        self._busy[address] += 1
         try:
             delivery = Delivery(_headers(request), await _body(request), self._now_ms())
             return await run_in_threadpool(self._decided, sender, name, delivery, secrets)
         finally:
-            self._busy -= 1
+            self._busy[address] -= 1
 
     def _require_rate(self, bucket: str) -> None:
         wait = self._buckets.take(bucket)
@@ -89,9 +93,9 @@ class Webhooks:
         """Decides one delivery and appends its events, as a unit of work."""
         with unit_of_work("webhook", sender, delivery.header(TRACE_PARENT), secret=name if secrets else ""):
             try:
+                said = proven(sender, delivery, secrets)
                 with self._models() as models:
-                    declared = self._declared_with(name, models)
-                    outcomes = decide(sender, delivery, secrets, declared, models)
+                    outcomes = decide(said, self._declared_with(name, models), models, delivery.at_ms)
             except Refused as refused:
                 set_outcome("refused", refused.slug)
                 raise

@@ -1,8 +1,12 @@
-"""What becomes of a delivery: proof, then meaning, then events. Pure."""
+"""What becomes of a delivery: proof, then meaning, then events. Pure.
+
+Proof and meaning need no state. So whoever asks for them holds no lock meanwhile: anybody may send 8 MiB to be proven.
+"""
 
 from collections.abc import Mapping, Sequence
 
 from headgate.domain.state import ModelState
+from headgate.log.envelope import CloudEvent
 from services.portal.webhooks.cloud_events import events_of, require_allowed
 from services.portal.webhooks.delivery import Delivery, Nothing, Push, malformed
 from services.portal.webhooks.mapping import Repository, Taken, taken
@@ -13,35 +17,36 @@ CLOUD_EVENTS = "cloudevents"
 FORM = "application/x-www-form-urlencoded"
 
 
-def decide(
-    sender: str,
-    delivery: Delivery,
-    secrets: Sequence[str],
-    repositories: Sequence[Repository],
-    models: Mapping[str, ModelState],
-) -> list[Taken | Nothing]:
-    """The events of a delivery, and why other parts of it are none. Raises Refused.
+Said = Sequence[Push | CloudEvent | Nothing]
 
-    `secrets` are those that this address takes, and `repositories` those that were declared with it.
-    """
+
+def proven(sender: str, delivery: Delivery, secrets: Sequence[str]) -> Said:
+    """What a delivery says, once one of the secrets that its address takes has proven it. Raises Refused."""
     proof = proof_of(PROOFS[sender], delivery, secrets)
     is_signed = proof is standard_webhooks
     if is_signed:
         require_recent(delivery)
     if sender == CLOUD_EVENTS:
-        return _cloud_events(delivery, is_signed, repositories, models)
+        return events_of(delivery, is_signed)
     if delivery.header("content-type").startswith(FORM):
         raise malformed("the body is a form: choose application/json as the content type of the webhook")
-    outcomes: list[Taken | Nothing] = []
-    for said in said_by(sender, delivery):
-        outcomes += taken(said, repositories, delivery.at_ms) if isinstance(said, Push) else [said]
-    return outcomes
+    return said_by(sender, delivery)
 
 
-def _cloud_events(
-    delivery: Delivery, is_signed: bool, repositories: Sequence[Repository], models: Mapping[str, ModelState]
+def decide(
+    said: Said, repositories: Sequence[Repository], models: Mapping[str, ModelState], at_ms: int
 ) -> list[Taken | Nothing]:
-    events = events_of(delivery, is_signed)
-    for event in events:
-        require_allowed(event, repositories, models)
-    return [Taken(event, event.attributes.get("partitionkey", ""), "") for event in events]
+    """The events of what was said, and why other parts of it are none. Raises Refused.
+
+    `repositories` are those that were declared with the secret of the address.
+    """
+    outcomes: list[Taken | Nothing] = []
+    for each in said:
+        if isinstance(each, Push):
+            outcomes += taken(each, repositories, at_ms)
+        elif isinstance(each, CloudEvent):
+            require_allowed(each, repositories, models)
+            outcomes.append(Taken(each, each.attributes.get("partitionkey", ""), ""))
+        else:
+            outcomes.append(each)
+    return outcomes

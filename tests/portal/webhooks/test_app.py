@@ -1,5 +1,6 @@
 """Webhooks over HTTP, on a real log."""
 
+import asyncio
 import json
 from contextlib import closing, contextmanager, nullcontext
 
@@ -19,7 +20,7 @@ from headgate.v1 import resources_pb2 as resources
 from services.portal.webhooks import app as webhooks
 from services.portal.webhooks.app import MAX_BODY_BYTES, Webhooks
 from services.portal.webhooks.secret_files import SecretFiles
-from tests.portal.asgi import call
+from tests.portal.asgi import call, scope_of
 from tests.portal.webhooks.payloads import AT_MS, SECRET, URL, github_push, signed
 
 PATH = "/webhooks/github/acme"
@@ -148,6 +149,41 @@ def test_too_many_deliveries_to_one_address_wait_and_those_to_another_do_not(log
 def test_more_deliveries_at_once_than_there_is_memory_for_wait(app, monkeypatch):
     monkeypatch.setattr(webhooks, "MAX_AT_ONCE", 0)
     assert (push(app).status, push(app).headers["retry-after"]) == (503, "5")
+
+
+def test_bodies_that_never_come_to_one_address_keep_no_other_out(log, folder):
+    app = application(log, folder)
+
+    async def answers():
+        held = [asyncio.create_task(app(*_held("/webhooks/github/nobody"))) for _ in range(webhooks.MAX_AT_ONCE)]
+        await asyncio.sleep(0)
+        answer = await asyncio.to_thread(push, app)
+        for each in held:
+            each.cancel()
+        await asyncio.gather(*held, return_exceptions=True)
+        return answer.status
+
+    assert asyncio.run(answers()) == 202
+
+
+def _held(path):
+    async def receive():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        pass
+
+    return scope_of("POST", path, {}), receive, send
+
+
+def test_an_unproven_delivery_waits_for_no_state(log, folder):
+    @contextmanager
+    def models():
+        raise AssertionError("asked for the models of an unproven delivery")
+        yield
+
+    app = Starlette(routes=Webhooks(models, SecretFiles(folder), log, lambda: AT_MS).routes())
+    assert push(app, headers={"x-hub-signature-256": "sha256=00"}).status == 401
 
 
 def test_a_log_that_takes_nothing_is_a_delivery_to_send_again(folder):

@@ -9,7 +9,7 @@ from headgate.domain.change_merged import merged_change
 from headgate.domain.state import ModelState
 from headgate.log.upstream import broken_rule
 from headgate.v1 import configuration_pb2 as configuration
-from services.portal.webhooks.decision import decide
+from services.portal.webhooks.decision import decide, proven
 from services.portal.webhooks.delivery import Delivery, Nothing, Refused
 from services.portal.webhooks.mapping import Repository, Taken, is_same
 from services.portal.webhooks.signatures import TOLERANCE_MS
@@ -35,7 +35,7 @@ FRAUD = Repository("fraud", URL, "main", "acme")
 
 
 def decided(sender, given, secrets=(SECRET,), repositories=(FRAUD,), models=None):
-    return decide(sender, given, secrets, repositories, models or {})
+    return decide(proven(sender, given, secrets), repositories, models or {}, given.at_ms)
 
 
 def refusal(sender, given, **how) -> Refused:

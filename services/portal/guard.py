@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headgate.domain.address import is_loopback
 
+MAX_PATH_CHARACTERS = 2_000
+"""No page has a longer one, and Python reads no number with more than 4,300 digits."""
 MAX_BODY_BYTES = 1 << 20
 BODY_SECONDS = 30.0
 """How long a body may take to come."""
@@ -62,18 +64,20 @@ class Guard:
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
         sender = _with_headers(scope, send)
-        refused = self._refusal(scope["method"], headers, self._most_bytes(scope["path"]))
+        refused = self._refusal(scope["method"], headers, scope["path"])
         if refused is not None:
             return await refused(scope, receive, sender)
         body = _BoundedBody(receive, self._most_bytes(scope["path"]))
         await self._app(scope, body, sender)
 
-    def _refusal(self, method: str, headers: Headers, most_bytes: int) -> PlainTextResponse | None:
+    def _refusal(self, method: str, headers: Headers, path: str) -> PlainTextResponse | None:
         if not self._is_own(headers.get("host", "")):
             return _text(421, "this console does not answer under that name: HEADGATE_CONSOLE_URL sets its name")
         if method not in SAFE_METHODS and not _from_own_page(headers):
             return _text(403, "this request comes from a page of another site, so it is refused")
-        length = headers.get("content-length", "0")
+        if len(path) > MAX_PATH_CHARACTERS:
+            return _text(414, f"the path may have {MAX_PATH_CHARACTERS} characters")
+        length, most_bytes = headers.get("content-length", "0"), self._most_bytes(path)
         if not length.isdecimal() or int(length[:20]) > most_bytes:
             return _text(413, f"the body may have {most_bytes} bytes")
         return None
@@ -129,16 +133,18 @@ def _with_headers(scope: Scope, send: Send) -> Send:
 
 
 class _BoundedBody:
-    """A body whose length nobody has declared is counted while it comes."""
+    """A body whose length nobody has declared is counted while it comes. Its time counts from its first part on."""
 
     def __init__(self, receive: Receive, most_bytes: int) -> None:
         self._receive, self._left, self._is_whole = receive, most_bytes, False
+        self._until = 0.0
 
     async def __call__(self) -> Message:
         if self._is_whole:  # what comes now is the end of the connection, for which a stream waits
             return await self._receive()
+        self._until = self._until or asyncio.get_running_loop().time() + BODY_SECONDS
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout_at(self._until):
                 message = await self._receive()
         except TimeoutError as error:
             raise HTTPException(408, f"the body took more than {BODY_SECONDS:g} s") from error

@@ -1,13 +1,15 @@
 """What the console asks of every request, and which headers every answer has."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.portal import guard
 from services.portal.guard import MAX_BODY_BYTES
-from tests.portal.asgi import call
+from tests.portal.asgi import call, scope_of
 from tests.portal.console import ADMINISTRATOR, Console, console
 
 FORM = {"token": ADMINISTRATOR, "next": "/"}
@@ -83,6 +85,35 @@ def test_a_body_that_does_not_come_is_given_up(shown: Console, monkeypatch: pyte
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.0)
     headers = {"content-type": "application/x-www-form-urlencoded"}
     assert call(shown.application, "POST", "/sign-in", headers, body=[]).status == 408
+
+
+def test_a_body_that_drips_is_given_up_too(shown: Console, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.05)
+
+    async def dripping() -> int:
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(0.01)
+            return {"type": "http.request", "body": b"a", "more_body": True}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        async with asyncio.timeout(30):
+            await shown.application(scope_of("POST", "/sign-in", headers), receive, send)
+        return int(sent[0]["status"])
+
+    assert asyncio.run(dripping()) == 408
+
+
+@pytest.mark.parametrize("path", ["/models/fraud/versions/", "/models/fraud/releases/", "/live/models/fraud/versions/"])
+def test_a_number_with_more_digits_than_python_reads_is_refused(shown: Console, path: str):
+    shown.sign_in()
+    assert shown.get(path + "9" * 5_000).status == 414
+    if not path.startswith("/live"):  # a stream waits for the page to be there
+        assert shown.get(path + "9" * 1_000).status == 404
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"&".join([b"a=b"] * 100), b"token=%ff"])

@@ -72,7 +72,7 @@ class Site:
     def _visible(self, viewer: Viewer, now: World) -> Iterator[Stream]:
         for state in now.folded.models.values():
             stream = now.folded.streams.get(model_stream(state.name))
-            if stream is not None and viewer.sees(state.name, state.model.labels):
+            if stream is not None and viewer.sees(state.name):
                 yield stream
 
     def _rendered(self, page: Page, shown: Any, look: Look, slider: Timeline | None, url: str, whole: bool) -> str:

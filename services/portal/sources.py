@@ -1,7 +1,7 @@
 """What pages read beside the folded state: the facts of the past, and what the deployer knows of running releases."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from heapq import nlargest
 from typing import Protocol
@@ -13,6 +13,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import worker_services_pb2 as worker_services
 from services.portal.causes import Causes
 from services.portal.viewer import Viewer
+from services.portal.world import World
 
 MAX_FACTS = 400
 """Facts of one stream that a page reads, the newest of the time that it is about."""
@@ -31,10 +32,14 @@ class Sources:
     past: Past
     calls: Pilots
     lock: AbstractContextManager[object]
-    """Of the fold, for what a page looks up before it reads the log."""
+    """Of the fold."""
     streams: Callable[[], Mapping[str, Stream]]
     """Of the fold, under its lock."""
     causes: Causes
+
+    def reading(self, world: World) -> AbstractContextManager[object]:
+        """Holds the lock for what a page looks up of the present. The past reads the log, and never under the lock."""
+        return nullcontext() if world.is_past else self.lock
 
     def records(self, stream: str, from_ms: int, until_ms: int) -> Sequence[facts.LifecycleRecord]:
         """The facts of a stream between two times; empty when the log cannot be read now."""

@@ -40,9 +40,10 @@ class Viewer:
         """Equal for viewers who are shown the same pages."""
         return (self.subject, self.visibility)
 
-    def sees(self, model: str, labels: Any) -> bool:
-        """Whether this caller may read the model."""
-        return self.visibility.shows(model, labels)
+    def sees(self, model: str) -> bool:
+        """Whether this caller may read the model now, by the labels that it has now: on pages of the past too."""
+        asks = self.known is not None and self.visibility.looks_at_labels
+        return self.visibility.shows(model, self.known.labels(model) if asks and self.known else {})
 
     def may(self, method: str, request: Any) -> bool:
         """Whether this caller may make the call with this request now."""

@@ -1,6 +1,6 @@
 """What pages are made of: the folded state at one moment, now or in the past."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -39,8 +39,8 @@ class World:
 class _Named(Mapping[str, State], Generic[State]):
     """States that are folded once they are asked for."""
 
-    def __init__(self, names: list[str], find: Callable[[str], State | None]) -> None:
-        self._names, self._find = names, find
+    def __init__(self, names: Iterable[str], find: Callable[[str], State | None]) -> None:
+        self._names, self._find = dict.fromkeys(names), find
 
     def __getitem__(self, name: str) -> State:
         found = self._find(name) if name in self._names else None

@@ -1,11 +1,15 @@
 """The slider: every page as it stood at a moment, folded from the log."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from headgate.lifecycle import past
 from headgate.v1 import commands_pb2 as commands
+from headgate.v1 import facts_pb2 as facts
 from services.portal.timeline import BadTime, moment_of
 from tests.histories.stories import FRAUD, _live_and_passed, _step
 from tests.portal.console import Console, console
@@ -43,6 +47,47 @@ def test_before_its_first_fact_a_model_is_not_there(shown: Console):
 @pytest.mark.parametrize("at", ["tomorrow", "9" * 15, "2099-01-01T00:00", "-1", "1e9", "٣"])
 def test_a_moment_that_is_none_or_has_not_come_is_refused_in_words(shown: Console, at: str):
     assert shown.get(f"/?at={at}").status == 400
+
+
+def test_a_model_is_seen_in_the_past_by_the_labels_that_it_has_now(shown: Console):
+    for name, team in (("fraud", "risk"), ("churn", "growth")):
+        shown.recorder.send(f"models/{name}", commands.CreateModel())
+        shown.recorder.send(f"models/{name}", commands.LabelModel(key="team", value=team))
+    then = shown.recorder.now_ms
+    shown.recorder.wait(60)
+    shown.recorder.send("models/fraud", commands.LabelModel(key="team", value="growth"))
+    shown.recorder.send("models/churn", commands.LabelModel(key="team", value="risk"))
+    secret = "hgt_" + "d" * 43
+    shown.give(secret, facts.ROLE_VIEWER, models="team=risk")
+    shown.sign_in(secret)
+    for at in ("", f"?at={then}"):
+        assert [shown.get(f"/models/{name}{at}").status for name in ("fraud", "churn")] == [404, 200]
+        assert ["/models/fraud" in shown.get(f"{page}{at}").text for page in ("/", "/log")] == [False, False]
+        assert ["/models/churn" in shown.get(f"{page}{at}").text for page in ("/", "/log")] == [True, True]
+
+
+def test_while_the_log_is_read_for_a_page_of_the_past_nobody_waits_for_the_fold(
+    shown: Console, monkeypatch: pytest.MonkeyPatch
+):
+    _live_and_passed(shown.recorder)
+    then = shown.recorder.now_ms
+    shown.recorder.wait(60)
+    shown.recorder.send(FRAUD, commands.DescribeModel(description="later"))
+    reads, records_at = [], past.records_at
+
+    def reading(log: Any, places: Any) -> Any:
+        with ThreadPoolExecutor(1) as other:
+            is_free = other.submit(shown.fold.lock.acquire, False).result()
+            if is_free:
+                other.submit(shown.fold.lock.release).result()
+        reads.append(is_free)
+        return records_at(log, places)
+
+    monkeypatch.setattr(past, "records_at", reading)
+    for page in ("/", "/log", "/models/fraud", "/models/fraud/versions/1", "/models/fraud/releases/1"):
+        assert shown.get(f"{page}?at={then - 1}").status == 200
+    assert reads
+    assert all(reads)
 
 
 def test_the_steps_lead_from_fact_to_fact(shown: Console):

@@ -116,9 +116,11 @@ def fleet(look: Look) -> Fleet:
 
 def _rows(look: Look) -> Iterator[Row]:
     streams = look.world.folded.streams
-    for state in look.world.folded.models.values():
-        if look.viewer.sees(state.name, state.model.labels):
-            stream = streams.get(model_stream(state.name))
+    models = look.world.folded.models
+    for name in models:
+        state = models.get(name) if look.viewer.sees(name) else None
+        if state is not None:
+            stream = streams.get(model_stream(name))
             yield _row(state, stream.broken if stream else "")
 
 

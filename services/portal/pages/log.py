@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from headgate.client.timeline import describe
 from headgate.domain.names import environment_stream, model_stream
-from headgate.domain.state import ModelState
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import registry_service_pb2 as registry_service
 from services.portal.page import Look, Page
@@ -39,8 +38,8 @@ class LogPage:
 def gather(sources: Sources, look: Look) -> Sequence[facts.LifecycleRecord]:
     """The newest facts of the streams that the viewer may read."""
     folded = look.world.folded
-    with sources.lock:
-        models = [model_stream(each.name) for each in folded.models.values() if _sees(look, each)]
+    with sources.reading(look.world):
+        models = [model_stream(name) for name in folded.models if look.viewer.sees(name)]
         names = list(folded.environments)
     environments = [name for name in map(environment_stream, names) if _reads(look, name)]
     return sources.newest([*models, *environments], look.world.now_ms, MAX_SHOWN)
@@ -57,10 +56,6 @@ def log_page(look: Look) -> LogPage:
 
 def _text(line: Line) -> str:
     return f"{line.subject} {line.text} {line.actor}".lower()
-
-
-def _sees(look: Look, state: ModelState) -> bool:
-    return look.viewer.sees(state.name, state.model.labels)
 
 
 def _reads(look: Look, stream: str) -> bool:

@@ -75,7 +75,7 @@ def model_page(look: Look) -> ModelPage:
     """The model as it stands. Raises NoSuchPage."""
     name, query = look.path["model"], look.query
     state = look.world.folded.models.get(name)
-    if state is None or not look.viewer.sees(name, state.model.labels):
+    if state is None or not look.viewer.sees(name):
         raise NoSuchPage(f"there is no model {name}" + (" yet" if look.world.is_past else ""))
     order, wanted = query.get("order", "") or "version desc", query.get("filter", "")
     found, token, problem = _versions(look, order)

@@ -96,7 +96,7 @@ class ReleasePage:
 
 def gather(sources: Sources, look: Look) -> Gathered:
     """The facts from its request to its end, and the deployer's view of a release that runs now."""
-    with sources.lock:
+    with sources.reading(look.world):
         release = _found(look)
         wanted, ended_at_ms, runs = (release.name, release.requested_at_ms), release.ended_at_ms, is_active(release)
     until_ms = min(look.world.now_ms, ended_at_ms or look.world.now_ms)
@@ -139,7 +139,7 @@ def release_page(look: Look) -> ReleasePage:
 def _found(look: Look) -> resources.Release:
     model, number = look.path["model"], look.path["release"]
     state = look.world.folded.models.get(model)
-    release = state.releases.get(number) if state and look.viewer.sees(model, state.model.labels) else None
+    release = state.releases.get(number) if state and look.viewer.sees(model) else None
     if release is None:
         raise NoSuchPage(f"there is no release {number} of {model}" + (" yet" if look.world.is_past else ""))
     return release

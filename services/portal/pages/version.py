@@ -64,7 +64,7 @@ class VersionPage:
 
 def gather(sources: Sources, look: Look) -> Sequence[facts.LifecycleRecord]:
     """The facts about the version."""
-    with sources.lock:
+    with sources.reading(look.world):
         version, _ = _found(look)
         from_ms, until_ms = version.create_time_ms, version.update_time_ms or look.world.now_ms
     found = sources.records(model_stream(look.path["model"]), from_ms, min(until_ms, look.world.now_ms))
@@ -104,7 +104,7 @@ def _found(look: Look) -> tuple[resources.Version, str]:
     """The version and who created it."""
     model, number = look.path["model"], look.path["version"]
     state = look.world.folded.models.get(model)
-    version = state.versions.get(number) if state and look.viewer.sees(model, state.model.labels) else None
+    version = state.versions.get(number) if state and look.viewer.sees(model) else None
     if state is None or version is None:
         raise NoSuchPage(f"there is no version {number} of {model}" + (" yet" if look.world.is_past else ""))
     return version, state.authors.get(number, "")

@@ -92,7 +92,7 @@ class ComparePage:
 
 def gather(sources: Sources, look: Look) -> tuple[Texts, Texts]:
     """The environments in which the two were trained, with the digest of the lock; empty when they cannot be read."""
-    with sources.lock:
+    with sources.reading(look.world):
         _, base, other = _found(look)
         wanted = [(each.version, each.attempt, each.create_time_ms) for each in (base, other)]
     found = [_environment(sources, look, *each) for each in wanted]
@@ -122,7 +122,7 @@ def _found(look: Look) -> tuple[ModelState, resources.Version, resources.Version
     model = look.path["model"]
     state = look.world.folded.models.get(model)
     yet = " yet" if look.world.is_past else ""
-    if state is None or not look.viewer.sees(model, state.model.labels):
+    if state is None or not look.viewer.sees(model):
         raise NoSuchPage(f"there is no model {model}{yet}")
     found = []
     for field in ("base", "other"):

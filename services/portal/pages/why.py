@@ -63,9 +63,9 @@ class WhyPage:
 def gather(sources: Sources, look: Look) -> Cause | None:
     """The tree. None where the viewer sees no such model, and where the subject is not there."""
     model = look.path["model"]
-    with sources.lock:
+    with sources.reading(look.world):
         state = look.world.folded.models.get(model)
-        is_seen = state is not None and look.viewer.sees(model, state.model.labels)
+        is_seen = state is not None and look.viewer.sees(model)
     if not is_seen:
         return None
     return sources.causes.of(_subject(look.path), look.world.now_ms if look.world.is_past else END_OF_TIME_MS)

@@ -7,6 +7,7 @@ gets the newest HTML once it reads again, and nothing is kept for it but that.
 import asyncio
 import logging
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -66,15 +67,19 @@ class Live:
 
     def touch(self) -> None:
         """The state has changed. The channels look, once for any number of changes."""
-        if self._loop is not None and not self._is_touched:
+        if self._loop is not None and not self._is_touched and not self._is_closed:
             self._is_touched = True
-            self._loop.call_soon_threadsafe(self._wake)
+            self._soon(self._loop)
 
     def close(self) -> None:
         """Ends all streams."""
         self._is_closed = True
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wake)
+            self._soon(self._loop)
+
+    def _soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and the thread that folds the log goes on
+            loop.call_soon_threadsafe(self._wake)
 
     @property
     def is_full(self) -> bool:

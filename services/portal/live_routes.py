@@ -27,6 +27,8 @@ def _answer(site: Site, live: Live, page: Page) -> Any:
         viewer = await run_in_threadpool(site.viewers.viewer, request)
         if viewer is None:
             return PlainTextResponse("sign in first\n", 401)
+        if request.query_params.get("at"):
+            return PlainTextResponse("a page of the past does not change\n", 400)
         if live.is_full:
             return PlainTextResponse("too many pages are open; load this one again to see what is new\n", 503)
         url = own_url(request).removeprefix(PREFIX)

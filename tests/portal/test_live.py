@@ -62,6 +62,22 @@ def test_a_change_reaches_the_page_that_is_open(tmp_path: Path):
     asyncio.run(story())
 
 
+def test_a_fact_after_the_end_of_the_loop_stops_nobody_who_folds_the_log():
+    async def story(live: Live) -> None:
+        live.stream(Followed("fleet", str, 60.0))
+
+    live = Live()
+    asyncio.run(story(live))
+    live.touch()
+    live.close()
+    live.touch()
+
+
+def test_a_page_of_the_past_has_no_stream(tmp_path: Path):
+    with console(tmp_path, asks=False) as shown:
+        assert shown.get("/live/?at=1").status == 400
+
+
 def test_viewers_who_are_shown_the_same_share_one_rendering_and_one_who_does_not_read_holds_up_nobody():
     async def story() -> None:
         made = 0

@@ -56,7 +56,7 @@ class Portal:
         self._server = parts.serve(_nothing, [])
         known = FoldedAccess(parts.fold, administrators_of(settings))
         sessions = Sessions(time.monotonic, _new_name)
-        viewers = Viewers(call_check(settings, parts, known), sessions, parts.tls is not None)
+        viewers = Viewers(call_check(settings, parts, known), sessions, settings.browsers_encrypt)
         self._live = Live()
         self._callers = Callers(_stubs(settings))
         past = Past(parts.log, parts.fold)

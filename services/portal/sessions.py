@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 
 MAX_SESSIONS = 10_000
 """With one more, the one that was used longest ago ends."""
+MAX_OF_ONE = 100
+"""Sessions of one token. With one more, its own oldest ends, so that no caller ends those of others."""
 IDLE_SECONDS = 12 * 3_600.0
 LINK_SECONDS = 600.0
 """How long a one-time link or a sign-in at a provider may take."""
@@ -67,6 +69,10 @@ class Sessions:
         """A new session with this token. Returns its name, which the browser's cookie holds."""
         name, session = self._new_name(), Session(token, self._new_name(), self._monotonic())
         with self._lock:
+            # A sign-in is rare, so it may look at all sessions.
+            own = [digest for digest, each in self._sessions.items() if each.token == token]
+            if len(own) >= MAX_OF_ONE:
+                del self._sessions[own[0]]
             self._sessions[_digest(name)] = session
             if len(self._sessions) > self._most:
                 self._sessions.popitem(last=False)

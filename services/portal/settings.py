@@ -46,3 +46,8 @@ class Settings(AuthenticatedSettings):
     """Folder with the secrets of webhooks, one file for each name. Without it no delivery is taken."""
     tls_ca: Path | None = None
     """PEM file with the authority of the services that the portal calls. Without it the calls are plain text."""
+
+    @property
+    def browsers_encrypt(self) -> bool:
+        """Whether browsers reach the console by TLS: its own, or that of what stands before it."""
+        return self.tls_certificate is not None or urlsplit(self.console_url).scheme == "https"

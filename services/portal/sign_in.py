@@ -50,7 +50,7 @@ class SignIn:
         viewer = await run_in_threadpool(self._viewers.proven, token, request) if is_token else None
         if viewer is None:
             return self._shown(next_path, "This token does not hold. Is it whole, and not expired or revoked?", 401)
-        return self.signed_in(token, next_path)
+        return self._signed_in(token, next_path, request)
 
     async def _make_link(self, request: Request) -> Response:
         """For programs: whoever shows a token gets the path of a link that signs in once with it."""
@@ -65,7 +65,7 @@ class SignIn:
         token = self._links.take(request.path_params["name"])
         if token is None:
             return self._shown("/", "This link was used, or its time is over. `headgate console` prints another.", 401)
-        return self.signed_in(token, "/")
+        return self._signed_in(token, "/", request)
 
     async def _out(self, request: Request) -> Response:
         form = await form_of(request)
@@ -77,8 +77,9 @@ class SignIn:
         answer.delete_cookie(self._viewers.cookie, secure=self._viewers.is_encrypted, httponly=True, samesite="lax")
         return answer
 
-    def signed_in(self, token: str, next_path: str) -> Response:
-        """Begins a session and shows the page. A new name each time, so that nobody can choose it beforehand."""
+    def _signed_in(self, token: str, next_path: str, request: Request) -> Response:
+        """Ends the browser's session before, if any, and begins one with a new name, which nobody can choose."""
+        self._viewers.sessions.end(request.cookies.get(self._viewers.cookie, ""))
         answer = RedirectResponse(next_path, 303)
         answer.set_cookie(
             self._viewers.cookie,

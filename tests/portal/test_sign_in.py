@@ -1,13 +1,15 @@
 """Signing in and out: by a token, by a link that works once, and what a session may not outlive."""
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
-from services.portal.sessions import IDLE_SECONDS, LINK_SECONDS, Once, Sessions
+from services.portal.sessions import IDLE_SECONDS, LINK_SECONDS, MAX_OF_ONE, Once, Sessions
+from services.portal.settings import Settings
 from services.portal.sign_in import own_path
 from tests.portal.console import ADMINISTRATOR, Console, console
 
@@ -97,6 +99,32 @@ def test_a_session_ends_when_nobody_uses_it_and_when_there_are_too_many():
     assert [bool(sessions.find(name)) for name in (first, second, third)] == [True, False, True]
     now[0] += IDLE_SECONDS + 1
     assert [sessions.find(name) for name in (first, third)] == [None, None]
+
+
+def test_a_token_that_signs_in_again_and_again_ends_its_own_sessions_alone():
+    names = map(str, count())
+    sessions = Sessions(lambda: 0.0, lambda: next(names))
+    other, first = sessions.begin("other"), sessions.begin("one")
+    for _ in range(MAX_OF_ONE):
+        newest = sessions.begin("one")
+    assert [bool(sessions.find(name)) for name in (other, first, newest)] == [True, False, True]
+
+
+def test_signing_in_anew_ends_the_session_before(shown: Console):
+    shown.sign_in()
+    before = shown.cookie
+    shown.sign_in()
+    assert shown.cookie != before
+    shown.cookie = before
+    assert shown.get("/").status == 303
+
+
+@pytest.mark.parametrize(("url", "certificate"), [("https://console.example.com", None), ("", Path("tls.crt"))])
+def test_the_cookie_is_for_encrypted_connections_also_where_something_before_the_console_encrypts(
+    url: str, certificate: Path | None
+):
+    assert Settings(log="sqlite://log.db", console_url=url, tls_certificate=certificate).browsers_encrypt
+    assert not Settings(log="sqlite://log.db").browsers_encrypt
 
 
 def test_a_link_ends_after_its_time_and_gives_way_to_newer_ones():

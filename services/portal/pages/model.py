@@ -1,5 +1,6 @@
 """Model: what is live, its releases, and its versions as a table that is sorted, filtered and turned page by page."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -7,11 +8,13 @@ from typing import Any, cast
 from headgate.domain.names import model_stream
 from headgate.domain.phases import is_active
 from headgate.domain.printable import printable
+from headgate.domain.state import ModelState
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
 from headgate.view.filter import BadQuery
 from headgate.view.folded import find
 from headgate.view.query import new_query, page_token
+from services.portal.metric_chart import MetricChart, Point, metric_chart
 from services.portal.page import Look, NoSuchPage, Page
 from services.portal.pages.fleet import Release, live_in, shown_release
 
@@ -22,6 +25,11 @@ MAX_METRICS = 4
 MAX_RELEASES = 8
 """Releases that have ended, the newest ones."""
 MAX_SHOWN = 300
+MAX_POINTS = 1_000
+"""Versions in the chart, the newest ones."""
+MAX_CHARTS = 12
+"""Metrics that can be chosen for it."""
+LEAST_POINTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,11 @@ class ModelPage:
     choices: Sequence[tuple[int, str]]
     """Versions that may be compared: those of this page of the table, and those that are live."""
     compared: tuple[int, int]
+    chart: MetricChart | None
+    metric: str
+    """The one of the chart."""
+    measured: Sequence[str]
+    """Those that a chart may show."""
 
 
 def model_page(look: Look) -> ModelPage:
@@ -80,6 +93,8 @@ def model_page(look: Look) -> ModelPage:
     order, wanted = query.get("order", "") or "version desc", query.get("filter", "")
     found, token, problem = _versions(look, order)
     metrics = _most_common(found)
+    measured = _measured(state)
+    chosen = query.get("metric", "") if query.get("metric") in measured else next(iter(measured), "")
     releases = [shown_release(each) for each in sorted(state.releases.values(), key=lambda each: -each.release)]
     active = {each.release for each in state.releases.values() if is_active(each)}
     stream = look.world.folded.streams.get(model_stream(name))
@@ -101,7 +116,42 @@ def model_page(look: Look) -> ModelPage:
         stopped=stream.broken if stream else "",
         choices=_choices(state.model.live, found),
         compared=_compared(state.model.live, [each.version for each in found]),
+        chart=_chart(state, chosen) if chosen else None,
+        metric=chosen,
+        measured=measured,
     )
+
+
+def _measured(state: ModelState) -> list[str]:
+    """The metrics of the newest version that was measured."""
+    for number in range(len(state.versions), max(0, len(state.versions) - MAX_POINTS), -1):
+        if metrics := state.versions[number].report.metrics:
+            return [metric.name for metric in metrics][:MAX_CHARTS]
+    return []
+
+
+def _chart(state: ModelState, name: str) -> MetricChart | None:
+    """The metric over the newest versions that have it, beside the bounds of the newest one's gate."""
+    numbers = range(max(1, len(state.versions) - MAX_POINTS + 1), len(state.versions) + 1)
+    points = [point for number in numbers if (point := _point(state.versions[number], name)) is not None]
+    if len(points) < LEAST_POINTS:
+        return None
+    gate = state.versions[points[-1].version].configuration.gate
+    rules = [rule for rule in gate.rules if rule.metric == name and not rule.slice]
+    bounds = {f"gate: at least {rule.min:g}": rule.min for rule in rules if rule.HasField("min")}
+    bounds |= {f"gate: at most {rule.max:g}": rule.max for rule in rules if rule.HasField("max")}
+    return metric_chart(
+        points, {words: value for words, value in bounds.items() if math.isfinite(value)}, state.model.live
+    )
+
+
+def _point(version: resources.Version, name: str) -> Point | None:
+    for metric in version.report.metrics:
+        if metric.name == name and math.isfinite(metric.value):
+            interval = (metric.interval.low, metric.interval.high) if metric.HasField("interval") else None
+            bounded = interval if interval and all(map(math.isfinite, interval)) else None
+            return Point(version.version, metric.value, bounded, kind_of(version))
+    return None
 
 
 def _choices(live: Mapping[str, int], shown: Iterable[resources.Version]) -> list[tuple[int, str]]:

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from headgate.runtime.errors import CannotListen
 from headgate.runtime.tls import TlsFiles, TlsUnusable, WatchedTls
@@ -15,6 +16,8 @@ BACKLOG = 1_024
 MAX_CONNECTIONS = 4_000
 """Further requests are answered 503."""
 KEEP_ALIVE_SECONDS = 30
+HEADER_SECONDS = 30.0
+"""How long a connection may take for the header of its next request. Without this anybody could hold all of them."""
 LOOK_SECONDS = 1.0
 """How often the files of the certificate are looked at."""
 STOP_MARGIN_SECONDS = 2.0
@@ -61,11 +64,43 @@ class HttpServer:
         asyncio.run(self._server.serve([self._socket]))
 
 
+class _Connection(H11Protocol):
+    """One connection. uvicorn itself waits without an end for the first request, and for the rest of a header."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_after(None)
+
+    def on_response_complete(self) -> None:
+        last = self.cycle
+        super().on_response_complete()
+        self._await_after(last)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_wait()
+        super().connection_lost(exc)
+
+    def _cancel_wait(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def _await_after(self, last: object) -> None:
+        """Closes the connection in time unless another request has begun after the last one."""
+        self._cancel_wait()
+        self._waiting = self.loop.call_later(HEADER_SECONDS, self._give_up, last)
+
+    def _give_up(self, last: object) -> None:
+        if self.cycle is last:
+            self.transport.close()
+
+
 class _Uvicorn(uvicorn.Server):
     def __init__(self, application: Any, watched: WatchedTls | None) -> None:
         config = uvicorn.Config(
             application,
-            http="h11",
+            http=_Connection,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -6,6 +6,7 @@ gets the newest HTML once it reads again, and nothing is kept for it but that.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from starlette.types import Receive, Scope, Send
 
 MAX_VIEWERS = 2_000
 """Further pages stay as they are until they are loaded again."""
+MAX_OF_ONE = MAX_VIEWERS // 2
+"""Pages of one caller, where callers prove who they are, so that none takes those of all others."""
 LEAST_SECONDS = 0.5
 """Between two versions of one page, so that a busy log costs no more than two renderings a second."""
 SEND_SECONDS = 30.0
@@ -39,6 +42,8 @@ class Followed:
     most_seconds: float
     """After this time the page is made again without a change of the state, because ages and evidence move."""
     ended: Ended = str
+    caller: str = ""
+    """Who follows it; empty where callers need not prove who they are."""
 
 
 class _Channel:
@@ -64,6 +69,7 @@ class Live:
         self._is_closed = False
         self._is_touched = False
         self.viewers = 0
+        self._of_caller: Counter[str] = Counter()
 
     def touch(self) -> None:
         """The state has changed. The channels look, once for any number of changes."""
@@ -81,9 +87,10 @@ class Live:
         with suppress(RuntimeError):  # the loop has ended, and the thread that folds the log goes on
             loop.call_soon_threadsafe(self._wake)
 
-    @property
-    def is_full(self) -> bool:
-        return self.viewers >= MAX_VIEWERS or self._is_closed
+    def is_full(self, caller: str) -> bool:
+        """Whether this caller may open no further page. Empty for one that need not prove who it is."""
+        of_one = self._of_caller[caller] if caller else 0
+        return of_one >= MAX_OF_ONE or self.viewers >= MAX_VIEWERS or self._is_closed
 
     def stream(self, followed: Followed) -> "LiveResponse":
         """The answer that follows this page."""
@@ -98,14 +105,18 @@ class Live:
             channel.task = asyncio.create_task(self._follow(channel))
         channel.viewers += 1
         self.viewers += 1
+        self._of_caller[followed.caller] += 1
         return channel
 
-    def leave(self, key: Hashable, channel: _Channel) -> None:
+    def leave(self, followed: Followed, channel: _Channel) -> None:
         """The last one who leaves ends the channel."""
         channel.viewers -= 1
         self.viewers -= 1
+        self._of_caller[followed.caller] -= 1
+        if not self._of_caller[followed.caller]:
+            del self._of_caller[followed.caller]
         if not channel.viewers:
-            self._channels.pop(key, None)
+            self._channels.pop(followed.key, None)
             if channel.task is not None:
                 channel.task.cancel()
 
@@ -161,7 +172,7 @@ class LiveResponse:
             for task in (gone, sending):
                 task.cancel()
             await asyncio.gather(gone, sending, return_exceptions=True)
-            self._live.leave(self._followed.key, channel)
+            self._live.leave(self._followed, channel)
 
     async def _send(self, channel: _Channel, send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]

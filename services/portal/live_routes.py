@@ -29,7 +29,7 @@ def _answer(site: Site, live: Live, page: Page) -> Any:
             return PlainTextResponse("sign in first\n", 401)
         if request.query_params.get("at"):
             return PlainTextResponse("a page of the past does not change\n", 400)
-        if live.is_full:
+        if live.is_full(_caller(viewer)):
             return PlainTextResponse("too many pages are open; load this one again to see what is new\n", 503)
         url = own_url(request).removeprefix(PREFIX)
         return live.stream(_followed(site, page, viewer, request, url))
@@ -52,4 +52,8 @@ def _followed(site: Site, page: Page, viewer: Viewer, request: Request, url: str
             return ""
         return site.part("error.html", {"status": 401, "problem": ENDED}, None, url)
 
-    return Followed((url, viewer.key), make, page.most_seconds, ended)
+    return Followed((url, viewer.key), make, page.most_seconds, ended, _caller(viewer))
+
+
+def _caller(viewer: Viewer) -> str:
+    return viewer.subject.name if viewer.subject else ""

@@ -73,6 +73,22 @@ def test_a_fact_after_the_end_of_the_loop_stops_nobody_who_folds_the_log():
     live.touch()
 
 
+def test_one_caller_leaves_pages_for_others(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lives, "MAX_OF_ONE", 1)
+
+    async def story() -> None:
+        live, browser = Live(), Browser()
+        stream = live.stream(Followed("fleet", str, 60.0, caller="anna"))
+        running = asyncio.create_task(stream({}, browser.receive, browser.send))
+        await browser.until(bool)
+        assert [live.is_full(caller) for caller in ("anna", "ben", "")] == [True, False, False]
+        browser.gone.set()
+        await running
+        assert not live.is_full("anna")
+
+    asyncio.run(story())
+
+
 def test_a_page_of_the_past_has_no_stream(tmp_path: Path):
     with console(tmp_path, asks=False) as shown:
         assert shown.get("/live/?at=1").status == 400

@@ -13,6 +13,7 @@ from headgate.downloads.cache import Cache
 from headgate.downloads.places import places_of
 from headgate.downloads.web import Web
 from headgate.jail.bubblewrap import Bubblewrap
+from headgate.jail.decision import TRUSTED_SETTING, JailSettings
 from headgate.jail.port import Jail
 from headgate.lifecycle.artifact_setting import artifact_store
 from headgate.log import topics
@@ -112,7 +113,7 @@ class Trainer:
         clear_left_behind(self._tools.scratch)
         clear_older_folders(self._tools.scratch.parent)
         self._data.cache.prepare()
-        _warn_unless_jailed(self._tools.jail)
+        _warn_unless_jailed(self._tools.jail, self._tools.jail_settings)
         self._bytecode.start()
         self._worker.start()
         self._purging.start()
@@ -165,9 +166,12 @@ def hidden(settings: Settings) -> tuple[Path, ...]:
     return (*(Path(path) for path in secret if path), *private_files(settings.log), *store)
 
 
-def _warn_unless_jailed(jail: Jail) -> None:
+def _warn_unless_jailed(jail: Jail, allowed: JailSettings) -> None:
     if problem := jail.problem():
-        logger.warning("no jail: only the code of trusted repositories is run", extra={"problem": problem})
+        rule = f"only the code that {TRUSTED_SETTING} lists is run"
+        if not allowed.trusted:
+            rule = f"every commit is refused until {TRUSTED_SETTING} lists its repository"
+        logger.warning("no jail: %s", rule, extra={"problem": problem})
         if can_confine():
             return
         what = {"landlock_version": landlock_version(), "needed": LEAST_VERSION}

@@ -21,7 +21,8 @@ from tests.house.tree import ROOT
 
 LIMITS = JailLimits(memory_bytes=512 * MIB, processes=40, file_bytes=8 * MIB, temporary_bytes=4 * MIB)
 PROBES = Path(__file__).with_name("probes.py")
-OTHER_USER = 60_001
+OTHER_USER = 60_001 + os.getpid() % 4_000
+"""Runs beside each other have users of their own, because the system counts processes by user."""
 
 
 def confined(outside: "Outside", folder: Path, python: str) -> Confined:
@@ -150,10 +151,18 @@ def found(kind, act, address):
         try: getattr(one, act)(address)
         except OSError as error: return type(error).__name__
         return "done"
+def sent(call):
+    with socket.socket() as one:
+        try: call(one)
+        except OSError as error: return type(error).__name__
+        return "done"
 port, name = int(sys.argv[1]), sys.argv[2]
+service, at_once = ("127.0.0.1", port), socket.MSG_FASTOPEN
 print(json.dumps({
     "service": found("tcp", "connect", ("127.0.0.1", port)), "abstract": found("unix", "connect", "\\0" + name),
     "listen": found("tcp", "bind", ("127.0.0.1", 0)), "web": found("tcp", "connect", ("127.0.0.1", 443)),
+    "sendto": sent(lambda one: one.sendto(b"x", at_once, service)),
+    "sendmsg": sent(lambda one: one.sendmsg([b"x"], [], at_once, service)),
 }))
 """
 
@@ -168,7 +177,7 @@ def test_with_a_network_the_ports_and_sockets_of_services_stay_out_of_reach(outs
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
     reached_web = found.pop("web")
-    assert found == dict.fromkeys(("service", "abstract", "listen"), "PermissionError")
+    assert found == dict.fromkeys(("service", "abstract", "listen", "sendto", "sendmsg"), "PermissionError")
     assert reached_web in ("BlockingIOError", "ConnectionRefusedError", "done")
 
 

@@ -21,6 +21,8 @@ NEW_NAMESPACES = 0x7E020000
 """All flags of `clone` that make a namespace."""
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 """They write into the input of a terminal."""
+MSG_FASTOPEN = 0x20000000
+"""Sends and connects at once, past the rules of Landlock on ports."""
 NETLINK, NETLINK_ROUTE = 16, 0
 PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 """Without MPTCP, which the rules on ports do not see."""
@@ -53,9 +55,14 @@ class Calls:
     clone: int
     socket: int
     ioctl: int
+    sending: tuple[tuple[int, int], ...]
+    """sendto, sendmsg and sendmmsg, each with the place of its flags among the arguments."""
 
 
-MACHINES = {"x86_64": Calls(0xC000003E, 0, 56, 41, 16), "aarch64": Calls(0xC00000B7, 1, 220, 198, 29)}
+MACHINES = {
+    "x86_64": Calls(0xC000003E, 0, 56, 41, 16, ((44, 3), (46, 2), (307, 3))),
+    "aarch64": Calls(0xC00000B7, 1, 220, 198, 29, ((206, 3), (211, 2), (269, 3))),
+}
 CLONE3 = 435
 
 
@@ -72,6 +79,8 @@ def program(machine: str) -> bytes:
     lines += _when(calls.clone, [_argument(0), (ANY_BIT, 0, 1, NEW_NAMESPACES), _refused(), _allowed()])
     lines += _when(calls.ioctl, [_argument(1), *_refused_when_one_of((TIOCSTI, TIOCLINUX)), _allowed()])
     lines += _when(calls.socket, _sockets())
+    for number, flags in calls.sending:
+        lines += _when(number, [_argument(flags), (ANY_BIT, 0, 1, MSG_FASTOPEN), _refused(), _allowed()])
     lines.append(_allowed())
     return b"".join(struct.pack("=HBBI", *line) for line in lines)
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from headgate.v1 import facts_pb2 as facts
 from services.trainer.attempt.failure import AttemptFailed
 from services.trainer.programs import processes
 from services.trainer.programs.processes import OnLimit, untold
+from services.trainer.programs.sizes import size_of
+from services.trainer.programs.trees import MAX_DEPTH, TooDeep
 from services.trainer.programs.workplace import foreign_environment
 
 GIT_SECONDS = 120.0
@@ -123,7 +126,11 @@ def check_out(
     done = git(directory, "checkout", "--quiet", "--detach", commit)
     require_success(done, f"commit {commit} cannot be checked out")
     fetch_submodules(git, directory, source)
-    size = sum(file.lstat().st_size for file in directory.rglob("*"))
+    try:
+        size = size_of(directory)
+    except TooDeep:
+        raise AttemptFailed(facts.STAGE_CHECKOUT, f"the commit has folders more than {MAX_DEPTH} deep") from None
+    part_from_others(directory)
     if size > MAX_CHECKOUT_BYTES:
         raise AttemptFailed(facts.STAGE_CHECKOUT, f"the checkout has {size} bytes; the limit is {MAX_CHECKOUT_BYTES}")
     return directory
@@ -182,6 +189,18 @@ def fetch_submodules(git: Git, directory: Path, source: str) -> None:
     # As above: some servers do not serve a commit by its hash.
     if git(directory, *update, "--depth=1").exit_code != 0:
         require_success(git(directory, *update), "a submodule that .gitmodules names cannot be fetched")
+
+
+def part_from_others(directory: Path) -> None:
+    """Gives each file that is also another folder's a content of its own.
+
+    git links the objects of a submodule on this machine to those of its repository, and the code may write here.
+    """
+    for file in directory.rglob("*"):
+        if file.lstat().st_nlink > 1 and file.is_file() and not file.is_symlink():
+            own = file.with_name(f"{file.name}.own")
+            shutil.copy2(file, own)
+            own.replace(file)
 
 
 def read_configuration(checkout: Path, model: str) -> configuration.ModelConfiguration:

@@ -6,7 +6,6 @@ A process locks the folder of each of its attempts. The system releases the lock
 import fcntl
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 from headgate.shared_files import try_lock
 from services.trainer.programs.orphans import end_orphans
+from services.trainer.programs.trees import remove_tree
 
 PREFIX = "attempt-"
 UNUSED_SECONDS = 24 * 3600.0
@@ -38,7 +38,11 @@ def scratch_directory(parent: Path) -> Iterator[Path]:
             yield directory
         finally:
             end_orphans(directory)
-            shutil.rmtree(directory, ignore_errors=True)
+            try:
+                remove_tree(directory)
+            except OSError as error:
+                what = {"directory": directory.name, "error": str(error)}
+                logger.warning("the folder of an attempt cannot be removed", extra=what)
 
 
 def clear_left_behind(parent: Path, is_left: Callable[[Path], bool] = lambda _: True) -> list[str]:
@@ -77,7 +81,7 @@ def _removed_unless_locked(directory: Path) -> bool:
         if not try_lock(descriptor):
             return False
         end_orphans(directory.resolve())
-        shutil.rmtree(directory)
+        remove_tree(directory)
         return True
 
 

@@ -55,6 +55,7 @@ from services.trainer.programs.interpreter import TrainerPackages, link_packages
 from services.trainer.programs.jailed import Jailing
 from services.trainer.programs.launch import SIGNALLED
 from services.trainer.programs.processes import LOG_TAIL_BYTES, Stopped, end_of
+from services.trainer.programs.trees import remove_tree
 from services.trainer.programs.workplace import Surroundings, workplace
 
 MAX_REASON = 4096
@@ -103,6 +104,8 @@ class AttemptRun:
         self.jailing: Jailing | None = None
         self.job = scratch / "job"
         self.checkouts = scratch / "checkout"
+        # A folder of its own: the commit chooses the name below it, and nothing of the trainer may meet there.
+        self.tested = scratch / "tests" / "checkout"
 
     def report(self) -> commands.Command:
         """Runs the stages. Raises Stopped."""
@@ -141,7 +144,7 @@ class AttemptRun:
             is_to_test = not self.version.HasField("configuration")
             if is_to_test and self.upload is None:
                 # The tests get a copy, because files that they write must not reach the training.
-                shutil.copytree(checkout, self.scratch / "tests" / checkout.name, symlinks=True)
+                shutil.copytree(checkout, self.tested / checkout.name, symlinks=True)
             self.training.give(self.checkouts)
             self._install_packages(checkout, parsed)
             self._show_outside(checkout, data)
@@ -197,7 +200,7 @@ class AttemptRun:
     def _end_training_process(self) -> None:
         self.child.end()
         for folder in (self.scratch / "training", self.job):
-            shutil.rmtree(folder)
+            remove_tree(folder)
 
     def _show_outside(self, checkout: Path, data: Mapping[str, Path]) -> None:
         """Starts the training process again when its jail has to show data of the trainer's machine."""
@@ -225,7 +228,7 @@ class AttemptRun:
         self._limit(self.tools.limits.tests_seconds)
         tests = processes.run(
             shlex.split(parsed.code.tests),
-            place.directory / checkout.name,
+            self.tested / checkout.name,
             place.environment,
             self._log_file(facts.STAGE_TESTS),
             self.tools.limits.tests_seconds,

@@ -1,9 +1,10 @@
 """How large a folder has become while a program writes into it."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from services.trainer.programs.trees import MAX_DEPTH, TooDeep, files_in
 
 MEASURE_SECONDS = 1.0
 """Between two looks at the size."""
@@ -12,16 +13,8 @@ SHARE_OF_LOOKING = 20
 
 
 def size_of(directory: Path) -> int:
-    """The bytes of the files below the directory. A file with two names counts once."""
-    sizes: dict[tuple[int, int], int] = {}
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            try:
-                found = os.lstat(os.path.join(folder, name))
-            except FileNotFoundError:  # it is still being written
-                continue
-            sizes[found.st_dev, found.st_ino] = found.st_size
-    return sum(sizes.values())
+    """The bytes of the files below the directory. A file with two names counts once. Raises TooDeep."""
+    return sum({(found.st_dev, found.st_ino): found.st_size for found in files_in(directory)}.values())
 
 
 def grown_too_large(*directories: Path, max_bytes: int) -> Callable[[], str]:
@@ -33,7 +26,10 @@ def grown_too_large(*directories: Path, max_bytes: int) -> Callable[[], str]:
         began = time.monotonic()
         if began < next_look:
             return ""
-        size = sum(map(size_of, directories))
+        try:
+            size = sum(map(size_of, directories))
+        except TooDeep:
+            return f"has folders more than {MAX_DEPTH} deep"
         ended = time.monotonic()
         next_look = ended + max(MEASURE_SECONDS, SHARE_OF_LOOKING * (ended - began))
         return f"has more than {max_bytes} bytes" if size > max_bytes else ""

@@ -9,7 +9,7 @@ from headgate.v1 import facts_pb2 as facts
 from services.trainer.programs import processes
 from tests.trainer.attempt.test_work import child, failure
 from tests.trainer.conftest import TRUSTED, Trial
-from tests.trainer.repositories import DATA, repository
+from tests.trainer.repositories import DATA, git, repository
 
 SECRET = "what only the trainer may read"
 
@@ -86,3 +86,28 @@ def test_what_a_commit_prints_and_writes_is_bounded(trial: Trial, tmp_path: Path
     writes = "open('large', 'wb').write(b'x' * (16 << 20)); time.sleep(600)"
     failed = failure(trial, repository(tmp_path / "again"), child=child(writes))
     assert failed.reason == f"the training wrote too much: its folder has more than {4 * MIB} bytes"
+
+
+def test_a_repositorys_name_and_links_lead_the_trainer_to_no_file_of_the_machine(trial: Trial, tmp_path: Path) -> None:
+    name, outside = "environment", tmp_path / "outside"
+    outside.mkdir()
+    source = repository(tmp_path / name, tests="false")
+    (tmp_path / name / "pyvenv.cfg").symlink_to(outside / "written")
+    (tmp_path / name / "lib").symlink_to(outside)
+    git(tmp_path / name, "add", "-A")
+    git(tmp_path / name, "commit", "-q", "-m", "Links")
+    report = trial.run((source[0], git(tmp_path / name, "rev-parse", "HEAD")))
+    assert report is not None
+    assert report.report_code_tested.fact.exit_code == 1
+    assert list(outside.iterdir()) == []
+
+
+def test_a_commit_with_folders_of_any_depth_is_refused(trial: Trial, tmp_path: Path) -> None:
+    repository(tmp_path / "tiny")
+    deep = tmp_path / "tiny" / Path(*["d"] * 300)
+    deep.mkdir(parents=True)
+    (deep / "file").touch()
+    git(tmp_path / "tiny", "add", "-A")
+    git(tmp_path / "tiny", "commit", "-q", "-m", "Deep")
+    failed = failure(trial, (str(tmp_path / "tiny"), git(tmp_path / "tiny", "rev-parse", "HEAD")))
+    assert failed.reason == "the commit has folders more than 200 deep"

@@ -88,6 +88,8 @@ def with_submodule(directory: Path, address: str) -> tuple[str, str]:
 def test_submodules_are_fetched(tmp_path: Path, address: str) -> None:
     checkout = checked_out(with_submodule(tmp_path, address.format(tmp_path)), tmp_path)
     assert (checkout / "common" / "model.py").is_file()
+    # The code of the commit may write into its checkout, and reaches no other repository by it.
+    assert {file.stat().st_nlink for file in checkout.rglob("*") if file.is_file()} == {1}
 
 
 def test_a_submodule_that_cannot_be_fetched_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from services.trainer.attempt.scratch import clear_left_behind, clear_older_folders, scratch_directory, scratch_of
+from services.trainer.programs.sizes import grown_too_large
 
 KILLED = """
 import sys, os, signal
@@ -26,6 +27,24 @@ def test_the_folder_of_a_killed_process_is_cleared_and_that_of_a_running_one_sta
         assert list(scratch.iterdir()) == [running]
         assert others.is_dir()
     assert list(scratch.iterdir()) == []
+
+
+def test_a_folder_of_any_depth_is_measured_and_removed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("stays")
+    with scratch_directory(tmp_path / "work") as directory:
+        at = os.open(directory, os.O_RDONLY)
+        for _ in range(2 * sys.getrecursionlimit()):
+            os.mkdir("1", dir_fd=at)
+            os.symlink(outside, "link", dir_fd=at)
+            below = os.open("1", os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at = below
+        os.fchmod(at, 0)
+        os.close(at)
+        assert grown_too_large(directory, max_bytes=1 << 40)() == "has folders more than 200 deep"
+    assert list((tmp_path / "work").iterdir()) == []
+    assert outside.read_text() == "stays"
 
 
 def test_folders_of_older_trainers_are_cleared_once_nobody_uses_them(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ import os, sys
 from pathlib import Path
 print(sorted(os.environ.keys() - {"LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE"}))
 print(Path.cwd().name, sys.argv, sys.path[0] == os.getcwd(), os.environ["PATH"].split(":")[2:])
-print(Path.home().is_relative_to(Path.cwd().parent), os.listdir(Path.home()))
+print(Path.home().is_relative_to(Path.cwd().parents[1]), os.listdir(Path.home()))
 """
     names = ["HOME", "OMP_NUM_THREADS", "PATH", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "TMPDIR", "VIRTUAL_ENV"]
     assert printed(trial, tmp_path, check).splitlines() == [

@@ -19,11 +19,11 @@ from headgate.runtime.observability.trace_context import HEADER as TRACE_PARENT
 from headgate.runtime.observability.work_log import current_trace_parent, note, set_outcome, unit_of_work
 from headgate.runtime.rpc.rate_limit import LocalBuckets, Rate
 from headgate.v1 import facts_pb2 as facts
-from services.portal.webhooks.decision import decide, proven
+from services.portal.webhooks.decision import Said, decide, proven
 from services.portal.webhooks.delivery import Delivery, Nothing, Refused
 from services.portal.webhooks.mapping import Repository, Taken
 from services.portal.webhooks.secret_files import SecretFiles
-from services.portal.webhooks.signatures import PROOFS
+from services.portal.webhooks.signatures import PROOFS, UNPROVEN
 
 PREFIX = "/webhooks"
 MAX_BODY_BYTES = 8 << 20
@@ -34,7 +34,7 @@ MAX_AT_ONCE = 16
 MAX_OF_ONE = 8
 """How many of these may be to one address; those without a secret count as one. So none keeps others out."""
 RATE = Rate(per_second=20.0, burst=100)
-"""Deliveries to one address; all addresses without a secret share one."""
+"""Proven deliveries to one address. All unproven ones, to whatever address, share one."""
 RETRY_SECONDS = 5
 
 OpenModels = Callable[[], AbstractContextManager[Mapping[str, ModelState]]]
@@ -74,7 +74,6 @@ class Webhooks:
             raise Refused(404, "unknown-sender", f"expected /webhooks/SENDER/SECRET with one of {', '.join(PROOFS)}")
         secrets = self._secrets.find(name)
         address = name if secrets else ""
-        self._require_rate(address)
         if self._busy.total() >= MAX_AT_ONCE or self._busy[address] >= MAX_OF_ONE:
             raise Refused(503, "busy", "too many deliveries at once: send this one again")
         self._busy[address] += 1
@@ -89,11 +88,26 @@ class Webhooks:
         if wait > 0:
             raise Refused(429, "rate-limited", f"too many deliveries to this address: wait {math.ceil(wait)} s")
 
+    def _proven(self, sender: str, name: str, delivery: Delivery, secrets: Sequence[str]) -> Said | Refused:
+        """What it says, or why it is refused. Raises Refused when there are too many.
+
+        Whoever knows no secret uses up the rate of no address, and learns of no name whether it has a secret.
+        """
+        try:
+            said: Said | Refused = proven(sender, delivery, secrets)
+        except Refused as refused:
+            said = refused
+        is_unproven = isinstance(said, Refused) and said.slug == UNPROVEN
+        self._require_rate("" if is_unproven else name)
+        return said
+
     def _decided(self, sender: str, name: str, delivery: Delivery, secrets: Sequence[str]) -> Response:
         """Decides one delivery and appends its events, as a unit of work."""
+        said = self._proven(sender, name, delivery, secrets)
         with unit_of_work("webhook", sender, delivery.header(TRACE_PARENT), secret=name if secrets else ""):
             try:
-                said = proven(sender, delivery, secrets)
+                if isinstance(said, Refused):
+                    raise said
                 with self._models() as models:
                     outcomes = decide(said, self._declared_with(name, models), models, delivery.at_ms)
             except Refused as refused:

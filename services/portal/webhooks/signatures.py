@@ -15,6 +15,7 @@ from services.portal.webhooks.delivery import Delivery, Refused
 TOLERANCE_MS = 5 * 60_000
 """How old a signed delivery may be, or how far its sender's clock may be ahead."""
 MAX_SIGNATURES = 16
+UNPROVEN = "unproven-delivery"
 _PREFIX = "whsec_"
 _SECONDS = re.compile(r"\d{1,12}")
 
@@ -27,7 +28,7 @@ def proof_of(proofs: Sequence[Proof], delivery: Delivery, secrets: Sequence[str]
     held = [proof for secret in secrets or ("",) for proof in proofs if proof(delivery, secret)]
     if not secrets or not held:
         rule = "no secret of this address proves this delivery: compare the secret at the sender with the file's"
-        raise Refused(401, "unproven-delivery", rule)
+        raise Refused(401, UNPROVEN, rule)
     return held[0]
 
 

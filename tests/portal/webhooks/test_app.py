@@ -146,6 +146,15 @@ def test_too_many_deliveries_to_one_address_wait_and_those_to_another_do_not(log
     assert push(app, "/webhooks/github/other").status == 404
 
 
+def test_forged_deliveries_use_up_the_rate_of_no_address(log, folder, monkeypatch):
+    monkeypatch.setattr(webhooks, "RATE", Rate(per_second=0.001, burst=3))
+    app = application(log, folder)
+    forged = {"x-hub-signature-256": "sha256=00"}
+    paths = [PATH, "/webhooks/github/nobody"]
+    assert [push(app, path, forged).status for path in paths * 2] == [401, 401, 401, 429]
+    assert push(app).status == 202
+
+
 def test_more_deliveries_at_once_than_there_is_memory_for_wait(app, monkeypatch):
     monkeypatch.setattr(webhooks, "MAX_AT_ONCE", 0)
     assert (push(app).status, push(app).headers["retry-after"]) == (503, "5")

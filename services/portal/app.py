@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import grpc
+from starlette.routing import BaseRoute
 
 from headgate.client.stubs import Stubs
 from headgate.client.tls import ClientTls
@@ -28,6 +29,8 @@ from services.portal.guard import Bounds
 from services.portal.http_server import HttpServer
 from services.portal.live import Live
 from services.portal.live_routes import live_routes
+from services.portal.oidc.parts import provider_parts
+from services.portal.oidc.routes import ProviderParts, ProviderSignIn
 from services.portal.pages import PAGES
 from services.portal.sessions import NAME_BYTES, Once, Sessions
 from services.portal.settings import Settings
@@ -66,7 +69,7 @@ class Portal:
         self._webhooks = Webhooks(self._models, secret_files, parts.log, parts.clock.now_ms)
         routes = [
             *live_routes(site, self._live, PAGES),
-            *SignIn(viewers, Once(time.monotonic), _new_name).routes(),
+            *_sign_in_routes(viewers, provider_parts(settings, _new_name, parts.clock.now_ms)),
             *action_routes(viewers, self._callers),
             *api_routes(services_of(settings), not viewers.is_open),
             *self._webhooks.routes(),
@@ -103,6 +106,11 @@ class Portal:
     def _models(self) -> Iterator[Mapping[str, ModelState]]:
         with self._parts.fold.lock:
             yield self._parts.fold.models
+
+
+def _sign_in_routes(viewers: Viewers, provider: ProviderParts | None) -> list[BaseRoute]:
+    sign_in = SignIn(viewers, Once(time.monotonic), _new_name, provider.name if provider else "")
+    return [*sign_in.routes(), *(ProviderSignIn(provider, viewers, sign_in).routes() if provider else [])]
 
 
 def _hosts(settings: Settings) -> tuple[str, ...]:

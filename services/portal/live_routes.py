@@ -47,8 +47,10 @@ def _followed(site: Site, page: Page, viewer: Viewer, request: Request, url: str
             return site.part("error.html", {"status": 404, "problem": str(error)}, viewer, url)
 
     def ended() -> str:
+        nonlocal viewer
         now = site.viewers.viewer(request)
         if now is not None and now.key == viewer.key:
+            viewer = now  # its token may have been renewed
             return ""
         return site.part("error.html", {"status": 401, "problem": ENDED}, None, url)
 

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 MAX_SESSIONS = 10_000
 """With one more, the one that was used longest ago ends."""
 MAX_OF_ONE = 100
-"""Sessions of one token. With one more, its own oldest ends, so that no caller ends those of others."""
+"""Sessions of one token, or of one person of a provider. With one more, the oldest of these ends, and no other."""
 IDLE_SECONDS = 12 * 3_600.0
 LINK_SECONDS = 600.0
 """How long a one-time link or a sign-in at a provider may take."""
@@ -23,6 +23,14 @@ NAME_BYTES = 32
 Value = TypeVar("Value")
 
 
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """Whose token somebody renews, and the newest one, for which the caller may wait."""
+
+    subject: str
+    token: Callable[[], str]
+
+
 @dataclass(slots=True)
 class Session:
     """The token of one signed-in browser, and the word that its forms must repeat."""
@@ -30,6 +38,18 @@ class Session:
     token: str
     form_word: str
     used_at: float = field(default=0.0)
+    renewed: Renewed | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whose session it is: a provider gives one person many tokens."""
+        return self.renewed.subject if self.renewed else self.token
+
+    def newest_token(self) -> str:
+        """The token that counts now. It may wait for an identity provider."""
+        if self.renewed is not None:
+            self.token = self.renewed.token()
+        return self.token
 
 
 class Once(Generic[Value]):
@@ -65,12 +85,12 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def begin(self, token: str) -> str:
+    def begin(self, token: str, renewed: Renewed | None = None) -> str:
         """A new session with this token. Returns its name, which the browser's cookie holds."""
-        name, session = self._new_name(), Session(token, self._new_name(), self._monotonic())
+        name, session = self._new_name(), Session(token, self._new_name(), self._monotonic(), renewed)
         with self._lock:
             # A sign-in is rare, so it may look at all sessions.
-            own = [digest for digest, each in self._sessions.items() if each.token == token]
+            own = [digest for digest, each in self._sessions.items() if each.owner == session.owner]
             if len(own) >= MAX_OF_ONE:
                 del self._sessions[own[0]]
             self._sessions[_digest(name)] = session

@@ -29,6 +29,11 @@ def _require_url(text: str) -> None:
         raise ValueError(URL_RULE)
 
 
+def _require_openid(scope: str) -> None:
+    if "openid" not in scope.split():
+        raise ValueError("expected scopes with spaces between them, and openid among them")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(AuthenticatedSettings):
     name: str = replica_name("portal-0")
@@ -36,6 +41,14 @@ class Settings(AuthenticatedSettings):
     """The HTTP port of the console; 0 for any free port. The gRPC port answers health alone."""
     console_url: str = field(default="", metadata={CHECK: _require_url})
     """The address by which browsers reach the console. Without it they reach it by the loopback alone."""
+    console_client_id: str = ""
+    """The name under which the identity provider knows the console. Without it people cannot sign in there."""
+    console_client_secret: Path | None = None
+    """File with the console's secret at the provider. Without it the console is a public client."""
+    console_scope: str = field(default="", metadata={CHECK: _require_openid})
+    """What to ask the provider for. Without it: openid, and a renewal if there is one."""
+    console_audience: str = ""
+    """For whom the provider is to make the token, where it asks for it."""
     registry: str = _address("127.0.0.1:7400")
     trainer: str = _address("127.0.0.1:7401")
     evaluator: str = _address("127.0.0.1:7402")

@@ -1,7 +1,6 @@
 """Signing in: by a one-time link of `headgate up`, with a token, or at the identity provider. And signing out."""
 
 from collections.abc import Callable
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -11,18 +10,16 @@ from starlette.routing import BaseRoute, Route
 
 from services.portal.forms import form_of, require_word
 from services.portal.rendering import render
-from services.portal.sessions import Once
+from services.portal.sessions import Once, Renewed
 from services.portal.viewer import Viewers
 
 MAX_TOKEN_CHARACTERS = 16_384
 
 
 class SignIn:
-    """The routes. `begin_at_provider` is None where no provider is known."""
+    """The routes. `provider` is the name of the identity provider; empty where people cannot sign in at one."""
 
-    def __init__(
-        self, viewers: Viewers, links: Once[str], new_name: Callable[[], str], provider: "tuple[str, Any] | None" = None
-    ) -> None:
+    def __init__(self, viewers: Viewers, links: Once[str], new_name: Callable[[], str], provider: str = "") -> None:
         self._viewers, self._links, self._new_name, self._provider = viewers, links, new_name, provider
 
     def routes(self) -> list[BaseRoute]:
@@ -35,12 +32,13 @@ class SignIn:
         ]
 
     async def _page(self, request: Request) -> Response:
-        return self._shown(own_path(request.query_params.get("next", "/")))
+        return self.shown(own_path(request.query_params.get("next", "/")))
 
-    def _shown(self, next_path: str, problem: str = "", status: int = 200) -> Response:
+    def shown(self, next_path: str, problem: str = "", status: int = 200) -> Response:
+        """The page on which people sign in, with what went wrong before."""
         if self._viewers.is_open:
             return RedirectResponse(next_path, 303)
-        values = {"next": next_path, "problem": problem, "provider": self._provider[0] if self._provider else ""}
+        values = {"next": next_path, "problem": problem, "provider": self._provider}
         return HTMLResponse(render("sign_in.html", values), status)
 
     async def _with_token(self, request: Request) -> Response:
@@ -49,8 +47,8 @@ class SignIn:
         is_token = 0 < len(token) <= MAX_TOKEN_CHARACTERS and token.isascii() and token.isprintable()
         viewer = await run_in_threadpool(self._viewers.proven, token, request) if is_token else None
         if viewer is None:
-            return self._shown(next_path, "This token does not hold. Is it whole, and not expired or revoked?", 401)
-        return self._signed_in(token, next_path, request)
+            return self.shown(next_path, "This token does not hold. Is it whole, and not expired or revoked?", 401)
+        return self.signed_in(token, next_path, request)
 
     async def _make_link(self, request: Request) -> Response:
         """For programs: whoever shows a token gets the path of a link that signs in once with it."""
@@ -64,8 +62,8 @@ class SignIn:
     async def _by_link(self, request: Request) -> Response:
         token = self._links.take(request.path_params["name"])
         if token is None:
-            return self._shown("/", "This link was used, or its time is over. `headgate console` prints another.", 401)
-        return self._signed_in(token, "/", request)
+            return self.shown("/", "This link was used, or its time is over. `headgate console` prints another.", 401)
+        return self.signed_in(token, "/", request)
 
     async def _out(self, request: Request) -> Response:
         form = await form_of(request)
@@ -77,13 +75,13 @@ class SignIn:
         answer.delete_cookie(self._viewers.cookie, secure=self._viewers.is_encrypted, httponly=True, samesite="lax")
         return answer
 
-    def _signed_in(self, token: str, next_path: str, request: Request) -> Response:
+    def signed_in(self, token: str, next_path: str, request: Request, renewed: Renewed | None = None) -> Response:
         """Ends the browser's session before, if any, and begins one with a new name, which nobody can choose."""
         self._viewers.sessions.end(request.cookies.get(self._viewers.cookie, ""))
         answer = RedirectResponse(next_path, 303)
         answer.set_cookie(
             self._viewers.cookie,
-            self._viewers.sessions.begin(token),
+            self._viewers.sessions.begin(token, renewed),
             secure=self._viewers.is_encrypted,
             httponly=True,
             samesite="lax",

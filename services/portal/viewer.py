@@ -78,19 +78,27 @@ class Viewers:
         session = self.session(request)
         if self.check is None:
             return Viewer(None, form_word=session.form_word if session else "")
-        return self.proven(session.token, request, session.form_word) if session else None
+        return self.proven(session.newest_token(), request, session.form_word) if session else None
 
     def proven(self, token: str, request: Request, form_word: str = "") -> Viewer | None:
         """The viewer with this token; None when it proves nothing."""
         if self.check is None:
             return Viewer(None)
-        shown = Shown(f"console {request.url.path}", [SCHEME + token], (), lambda: peer_of(request))
         try:
-            subject = self.check.proof(shown).subject
+            subject = self.check.proof(_shown(request, token)).subject
         except RpcRefused:
             return None
         visibility = visibility_of(subject, self.check.known.grants(), row_of(LIST_MODELS))
         return Viewer(subject, visibility, token, form_word, self.check.known)
+
+    def refused(self, request: Request, why: str) -> None:
+        """Counts a sign-in that proves nothing, and writes the line of the audit log."""
+        if self.check is not None:
+            self.check.refused(_shown(request, ""), None, why)
+
+
+def _shown(request: Request, token: str) -> Shown:
+    return Shown(f"console {request.url.path}", [SCHEME + token], (), lambda: peer_of(request))
 
 
 def peer_of(request: Request) -> str:

@@ -14,6 +14,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cookies: Sequence[str] = ()
+    """The values of each header set-cookie."""
 
     @property
     def text(self) -> str:
@@ -57,7 +59,8 @@ def call(
         given.setdefault("content-length", str(len(body)))
     start, *rest = _sent(application, scope_of(method, url, given), parts)
     shown = {name.decode(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], shown, b"".join(part.get("body", b"") for part in rest))
+    cookies = [value.decode() for name, value in start["headers"] if name == b"set-cookie"]
+    return Answer(start["status"], shown, b"".join(part.get("body", b"") for part in rest), cookies)
 
 
 def _sent(application: Any, scope: dict[str, Any], parts: Sequence[bytes]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 from headgate.access.secret import digest_of
 from headgate.lifecycle.folded_access import FoldedAccess
 from headgate.lifecycle.past import Past
-from headgate.runtime.authentication.authenticator import Authenticator
+from headgate.runtime.authentication.authenticator import Authenticator, TokenVerifier
 from headgate.runtime.observability.metrics import Metrics
 from headgate.runtime.rpc.call_check import CallCheck
 from headgate.v1 import commands_pb2 as commands
@@ -22,6 +22,7 @@ from services.portal.causes import Causes
 from services.portal.guard import Bounds
 from services.portal.live import Live
 from services.portal.live_routes import live_routes
+from services.portal.oidc.routes import ProviderParts, ProviderSignIn
 from services.portal.pages import PAGES
 from services.portal.sessions import Once, Sessions
 from services.portal.sign_in import SignIn
@@ -60,11 +61,18 @@ class Calls:
 class Console:
     """The application, and a browser that keeps its cookie."""
 
-    def __init__(self, recorder: Recorder, hosts: tuple[str, ...] = (), asks: bool = True) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        hosts: tuple[str, ...] = (),
+        asks: bool = True,
+        signed: TokenVerifier | None = None,
+        provider: ProviderParts | None = None,
+    ) -> None:
         self.recorder, self.fold = recorder, recorder._fold
         names = (f"name-{number}" for number in count())
         known = FoldedAccess(self.fold)
-        check = CallCheck(Authenticator(known.token, lambda: recorder.now_ms), known, Metrics("portal"))
+        check = CallCheck(Authenticator(known.token, lambda: recorder.now_ms, signed), known, Metrics("portal"))
         self.sessions = Sessions(time.monotonic, lambda: next(names))
         self.viewers = Viewers(check if asks else None, self.sessions, is_encrypted=True)
         self.live = Live()
@@ -73,9 +81,10 @@ class Console:
         sources = Sources(past, self.calls, self.fold.lock, lambda: self.fold.streams, Causes(past))
         self.site = Site(self.viewers, self._world, sources)
         self.links: Once[str] = Once(time.monotonic)
-        sign_in = SignIn(self.viewers, self.links, lambda: next(names))
+        sign_in = SignIn(self.viewers, self.links, lambda: next(names), provider.name if provider else "")
         routes = [*live_routes(self.site, self.live, PAGES), *sign_in.routes()]
         routes += action_routes(self.viewers, self.calls)
+        routes += ProviderSignIn(provider, self.viewers, sign_in).routes() if provider else []
         self.application = application(self.site, PAGES, routes, Bounds(hosts))
         self.cookie = ""
 
@@ -108,8 +117,12 @@ class Console:
         self.recorder.send("access/default", create)
 
     def _kept(self, answer: Answer) -> Answer:
-        if "set-cookie" in answer.headers:
-            self.cookie = answer.headers["set-cookie"].partition(";")[0]
+        jar = dict(each.split("=", 1) for each in self.cookie.split("; ") if each)
+        for pair, _, rest in (line.partition("; ") for line in answer.cookies):
+            jar.update([pair.split("=", 1)])
+            if "Max-Age=0" in rest:
+                del jar[pair.partition("=")[0]]
+        self.cookie = "; ".join(f"{name}={value}" for name, value in jar.items())
         return answer
 
 

@@ -1,19 +1,20 @@
-"""Asks an identity provider for tokens: by a device code, by the secret of a machine, or by a refresh token.
+"""Asks an identity provider for tokens: by a code of a device or a browser, a machine's secret, or a refresh token.
 
-RFC 8628 (device codes), RFC 6749 (client credentials, refresh), OpenID Connect Discovery 1.0.
+RFC 8628 (device codes), RFC 6749 (codes, client credentials, refresh), RFC 7636 (PKCE), OpenID Connect Discovery 1.0.
 """
 
 import base64
+import http.client
 import json
 import math
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from headgate.domain.address import keeps_secrets
+from headgate.domain.address import is_web_address, keeps_secrets
 from headgate.domain.printable import printable
 from headgate.runtime.no_redirect import NoRedirect
 
@@ -48,6 +49,8 @@ class Provider:
     device_url: str
     scopes: tuple[str, ...]
     """Those that it says it knows."""
+    authorization_url: str = ""
+    """The page where people agree in a browser that comes back with a code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Tokens:
     token: str
     seconds: int
     refresh_token: str = ""
+    id_token: str = ""
+    """Who has signed in; empty when the provider did not say it."""
 
 
 def discover(issuer: str) -> Provider:
@@ -77,11 +82,13 @@ def discover(issuer: str) -> Provider:
     found = _call(urllib.request.Request(f"{issuer.rstrip('/')}/.well-known/openid-configuration"))
     if found.get("issuer") != issuer:
         raise LoginFailed(f"{issuer} says that it is {_shown(found.get('issuer'))}: use exactly the name that it has")
-    token_url, device_url = (str(found.get(name, "")) for name in ("token_endpoint", "device_authorization_endpoint"))
-    for url in (token_url, *([device_url] if device_url else ())):
+    names = ("token_endpoint", "device_authorization_endpoint", "authorization_endpoint")
+    token_url, device_url, authorization_url = (str(found.get(name, "")) for name in names)
+    for url in (token_url, *filter(None, (device_url, authorization_url))):
         _require_encrypted(url)
     scopes = found.get("scopes_supported", [])
-    return Provider(issuer, token_url, device_url, tuple(map(str, scopes if isinstance(scopes, list) else [])))
+    known = tuple(map(str, scopes if isinstance(scopes, list) else []))
+    return Provider(issuer, token_url, device_url, known, authorization_url)
 
 
 def begin_device_code(provider: Provider, client_id: str, scope: str, audience: str = "") -> DeviceCode:
@@ -138,11 +145,26 @@ def ask_as_machine(token_url: str, client_id: str, secret: str, scope: str, audi
     return tokens_of(_ending(token_url, form, (client_id, secret)))
 
 
-def refresh(token_url: str, client_id: str, refresh_token: str) -> Tokens:
+def authorization_address(provider: Provider, fields: Mapping[str, str]) -> str:
+    """Where a browser asks a person to agree. Pure. Raises LoginFailed."""
+    if not provider.authorization_url:
+        raise LoginFailed(f"{provider.issuer} has no login by a browser")
+    parts = urllib.parse.urlsplit(provider.authorization_url)
+    query = urllib.parse.urlencode({name: value for name, value in fields.items() if value})
+    return parts._replace(query=f"{parts.query}&{query}" if parts.query else query, fragment="").geturl()
+
+
+def exchange_code(token_url: str, client_id: str, secret: str, fields: Mapping[str, str]) -> Tokens:
+    """The tokens for a code of a browser; `fields` has it, its verifier and the redirect URI. Raises LoginFailed."""
+    form = {"grant_type": "authorization_code", **fields, "client_id": "" if secret else client_id}
+    return tokens_of(_ending(token_url, form, (client_id, secret) if secret else None))
+
+
+def refresh(token_url: str, client_id: str, refresh_token: str, secret: str = "") -> Tokens:
     """The next token. The provider may give another refresh token with it. Raises LoginFailed."""
-    form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "client_id": client_id}
-    found = tokens_of(_ending(token_url, form))
-    return Tokens(found.token, found.seconds, found.refresh_token or refresh_token)
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "client_id": "" if secret else client_id}
+    found = tokens_of(_ending(token_url, form, (client_id, secret) if secret else None))
+    return replace(found, refresh_token=found.refresh_token or refresh_token)
 
 
 def tokens_of(answer: Mapping[str, Any]) -> Tokens:
@@ -150,11 +172,27 @@ def tokens_of(answer: Mapping[str, Any]) -> Tokens:
 
     Pure. Raises LoginFailed.
     """
-    found = [str(answer.get(name, "")) for name in ("access_token", "id_token")]
-    token = next((each for each in found if each.count(".") == 2), "")
+    access_token, id_token = (_signed(answer.get(name)) for name in ("access_token", "id_token"))
+    token = access_token or id_token
     if not token:
         raise LoginFailed("the provider gave no signed token: have it sign access tokens, or ask for the scope openid")
-    return Tokens(token, _seconds_of(answer.get("expires_in")), str(answer.get("refresh_token", "")))
+    # What the provider says of how long holds for the access token alone.
+    seconds = _seconds_of(answer.get("expires_in")) if access_token else _lifetime_seconds(id_token)
+    return Tokens(token, seconds, str(answer.get("refresh_token", "")), id_token)
+
+
+def _signed(token: object) -> str:
+    """The token, when it has the form of a signed one."""
+    return token if isinstance(token, str) and token.count(".") == 2 else ""
+
+
+def _lifetime_seconds(token: str) -> int:
+    """How long a signed token holds by its own word."""
+    try:
+        found = _claims_in(token)
+        return _seconds_of(found["exp"] - found["iat"])
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return USUAL_TOKEN_SECONDS
 
 
 def _seconds_of(expires_in: object) -> int:
@@ -166,12 +204,16 @@ def _seconds_of(expires_in: object) -> int:
 
 def subject_in(token: str) -> str:
     """Whom a signed token names, for the person who reads it: only services verify it. Pure."""
-    payload = token.split(".")[1]
     try:
-        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return str(found["sub"])
+        return str(_claims_in(token)["sub"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return "somebody whose name the token does not say"
+
+
+def _claims_in(token: str) -> Any:
+    """What a signed token says, unverified."""
+    payload = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
 
 class _Refused(LoginFailed):
@@ -213,7 +255,7 @@ def _call(request: urllib.request.Request) -> dict[str, Any]:
         code = _shown(found.get("error", error.code))
         why = _shown(found.get("error_description", ""))
         raise _Refused(code, f"{where}: {code}{': ' if why else ''}{why}") from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise LoginFailed(f"{where}: {getattr(error, 'reason', '') or error}") from error
 
 
@@ -229,7 +271,7 @@ def _parsed(content: bytes, where: str) -> dict[str, Any]:
 
 def _require_encrypted(url: str) -> None:
     """Raises LoginFailed for an address to which a secret must not go."""
-    if not keeps_secrets(url):
+    if not (keeps_secrets(url) and is_web_address(url)):
         raise LoginFailed(f"{_shown(url)}: expected a URL with https; http is for loopback alone")
 
 

@@ -18,6 +18,7 @@ LEEWAY_MS = 60_000
 MAX_TOKEN_BYTES = 16_384
 MAX_GROUPS = 200
 REQUIRED = ["exp", "nbf", "iss", "aud", "sub"]
+REQUIRED_OF_ID = ["exp", "iss", "aud", "sub", "nonce"]
 RESERVED = (TOKEN_PREFIX, TOPIC_PREFIX, GROUP_PREFIX, "spiffe:", ANONYMOUS)
 """No token of a provider has such a subject: those names are proven in another way."""
 SERVICE_ACCOUNT = "system:serviceaccount:"
@@ -50,7 +51,7 @@ class SignedTokens:
             raise NotProven("malformed-token")
         # Before the key is looked up: keys that change meanwhile have another number, and are asked again.
         keys = self._keys.generation()
-        claims = self._claims(token, self._keys.key(_key_id(token)))
+        claims = signed_claims(token, self._keys, self._provider, REQUIRED)
         now_ms, expire_time_ms = self._now_ms(), _time_ms(claims["exp"]) + LEEWAY_MS
         if now_ms < _time_ms(claims["nbf"]) - LEEWAY_MS:
             raise NotProven("token-not-yet-valid")
@@ -58,24 +59,6 @@ class SignedTokens:
         if now_ms >= expire_time_ms:
             raise NotProven("expired-token")
         return Proof(subject, expire_time_ms, keys=keys)
-
-    def _claims(self, token: str, key: jwt.PyJWK) -> Mapping[str, Any]:
-        try:
-            found: Mapping[str, Any] = jwt.decode(
-                token,
-                key.key,
-                # The key decides the algorithm, never the token.
-                algorithms=[key.algorithm_name],
-                audience=self._provider.audience,
-                issuer=self._provider.issuer,
-                # The times are compared with the log's time above.
-                options={"require": REQUIRED, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
-            )
-        except jwt.PyJWTError as error:
-            raise NotProven(_SLUGS.get(type(error), "bad-token")) from error
-        except (ValueError, TypeError, RecursionError) as error:
-            raise NotProven("malformed-token") from error
-        return found
 
     def _subject(self, claims: Mapping[str, Any]) -> Subject:
         name, groups = claims.get(self._provider.subject_claim), claims.get(self._provider.groups_claim, [])
@@ -86,6 +69,47 @@ class SignedTokens:
             raise NotProven("bad-groups")
         kind = Kind.MACHINE if name.startswith(SERVICE_ACCOUNT) else Kind.PERSON
         return Subject(name, kind, How.JWT, tuple(groups))
+
+
+class IdTokens:
+    """Verifies what a provider says of a sign-in in a browser. Thread-safe. OpenID Connect Core 1.0, 3.1.3.7."""
+
+    def __init__(self, keys: SigningKeys, issuer: str, client_id: str, now_ms: Callable[[], int]) -> None:
+        self._keys, self._now_ms = keys, now_ms
+        self._provider = Provider(issuer, client_id)
+
+    def require(self, token: str, nonce: str) -> None:
+        """Raises NotProven for a token that is not of this client's sign-in with this nonce. It may wait for keys."""
+        if len(token) > MAX_TOKEN_BYTES:
+            raise NotProven("malformed-token")
+        claims = signed_claims(token, self._keys, self._provider, REQUIRED_OF_ID)
+        if self._now_ms() >= _time_ms(claims["exp"]) + LEEWAY_MS:
+            raise NotProven("expired-token")
+        if claims.get("azp", self._provider.audience) != self._provider.audience:
+            raise NotProven("wrong-audience")
+        if claims["nonce"] != nonce:
+            raise NotProven("wrong-nonce")
+
+
+def signed_claims(token: str, keys: SigningKeys, provider: Provider, required: list[str]) -> Mapping[str, Any]:
+    """What a token of this provider for this audience says. The times are for the caller. Raises NotProven."""
+    key = keys.key(_key_id(token))
+    try:
+        found: Mapping[str, Any] = jwt.decode(
+            token,
+            key.key,
+            # The key decides the algorithm, never the token.
+            algorithms=[key.algorithm_name],
+            audience=provider.audience,
+            issuer=provider.issuer,
+            # The times are compared with the log's time.
+            options={"require": required, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+        )
+    except jwt.PyJWTError as error:
+        raise NotProven(_SLUGS.get(type(error), "bad-token")) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise NotProven("malformed-token") from error
+    return found
 
 
 _SLUGS: Mapping[type[Exception], str] = {

@@ -42,18 +42,19 @@ OpenWorld = Callable[[], AbstractContextManager[World]]
 class Site:
     """Renders pages. Each page is made once for its first answer, and again for each viewer who stays on it."""
 
-    def __init__(self, viewers: Viewers, world: OpenWorld, sources: Sources) -> None:
-        self.viewers, self._world, self._sources = viewers, world, sources
+    def __init__(self, viewers: Viewers, world: OpenWorld, sources: Sources, file: str = "") -> None:
+        """`file` names the exported log that all of it is of."""
+        self.viewers, self._world, self._sources, self._file = viewers, world, sources, file
 
     def html(
         self, page: Page, viewer: Viewer, path: Mapping[str, Any], query: Mapping[str, str], url: str, *, whole: bool
     ) -> str:
         """The page as HTML. Raises NoSuchPage, BadTime, FactsLimit and LogError."""
         with self._world() as now:
-            present = World(now.folded, now.now_ms)
+            present = World(now.folded, now.now_ms, file=self._file)
         at = query.get("at", "")
         if at:
-            look = Look(world_at(self._sources.past, moment_of(at, present.now_ms)), viewer, path, query)
+            look = Look(world_at(self._sources.past, moment_of(at, present.now_ms), self._file), viewer, path, query)
             look = replace(look, gathered=page.gather(self._sources, look))
             shown = page.model(look)
             with self._world() as now:
@@ -86,13 +87,14 @@ class Site:
             "kept": _kept(look.query),
             "moment": f"?{urlencode({'at': look.query['at']})}" if look.world.is_past else "",
             "is_open": self.viewers.is_open,
+            "file": self._file,
         }
         return render(page.template, values, whole=whole)
 
     def part(self, template: str, shown: Any, viewer: Viewer | None, url: str, *, whole: bool = False) -> str:
         """What stands in <main>, made of no state."""
         values = {"page": shown, "viewer": viewer, "world": None, "is_open": self.viewers.is_open}
-        values |= {"slider": None, "url": url, "here": url.partition("?")[0]}
+        values |= {"file": self._file, "slider": None, "url": url, "here": url.partition("?")[0]}
         return render(template, values, whole=whole)
 
     def error(self, status: int, problem: str, viewer: Viewer | None = None) -> HTMLResponse:

@@ -34,6 +34,13 @@ class World:
     folded: Folded
     now_ms: int
     is_past: bool = False
+    file: str = ""
+    """The name of the exported log that this is; empty for the log that services write."""
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether no command can change it."""
+        return self.is_past or bool(self.file)
 
 
 class _Named(Mapping[str, State], Generic[State]):
@@ -79,6 +86,6 @@ class PastFold:
         return {}
 
 
-def world_at(past: Past, at_ms: int) -> World:
+def world_at(past: Past, at_ms: int, file: str = "") -> World:
     """The world as it stood at this time."""
-    return World(PastFold(past.at(AtTime(at_ms))), at_ms, is_past=True)
+    return World(PastFold(past.at(AtTime(at_ms))), at_ms, is_past=True, file=file)

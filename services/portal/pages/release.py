@@ -102,7 +102,7 @@ def gather(sources: Sources, look: Look) -> Gathered:
     until_ms = min(look.world.now_ms, ended_at_ms or look.world.now_ms)
     found = sources.records(model_stream(look.path["model"]), wanted[1], until_ms)
     records = [each for each in found if _is_about(each, look.path["release"])]
-    if look.world.is_past or not runs:
+    if look.world.is_fixed or not runs:
         return Gathered(records, None)
     pilots = sources.calls.pilots(look.viewer)
     same = (p for p in (pilots.pilots if pilots else ()) if (p.release.name, p.release.requested_at_ms) == wanted)
@@ -125,10 +125,10 @@ def release_page(look: Look) -> ReleasePage:
         is_active=active,
         steps=_steps(release),
         wait=gathered.pilot,
-        asks_deployer=active and not look.world.is_past,
+        asks_deployer=active and not look.world.is_fixed,
         evidence=_evidence(release, gathered.pilot),
         chart=_chart(gathered, look.world.now_ms),
-        actions=[] if look.world.is_past else _actions(look, release),
+        actions=[] if look.world.is_fixed else _actions(look, release),
         events=[
             Event(each.occurred_at_ms, _without_name(describe(each), release.release), each.actor)
             for each in reversed(gathered.records)

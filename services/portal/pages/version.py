@@ -89,7 +89,7 @@ def version_page(look: Look) -> VersionPage:
         data=[(each.name or each.uri, each.sha256) for each in version.configuration.data[:MAX_DATA]],
         failure_log=version.failure_log_tail[-MAX_LOG_CHARACTERS:],
         approvals_wanted=version.configuration.gate.approvals,
-        actions=[] if look.world.is_past else _actions(look, version),
+        actions=[] if look.world.is_fixed else _actions(look, version),
         events=[Event(each.occurred_at_ms, _text(each, version.version), each.actor) for each in look.gathered],
         compared=_compared(state.model.live, version),
     )

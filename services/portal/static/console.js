@@ -35,13 +35,15 @@
   // A page that nobody sees asks for nothing: browsers open only six connections to one server.
   function follow() {
     const main = document.getElementById("main");
-    const wanted = !document.hidden && main ? main.dataset.live || "" : "";
+    const file = document.body.dataset.file || "";
+    const wanted = !document.hidden && main && !file ? main.dataset.live || "" : "";
     if (wanted === followed && source && source.readyState !== EventSource.CLOSED) return;
     if (source) source.close();
     source = null;
     followed = wanted;
     if (!wanted) {
       if (main && main.querySelector(".time.past")) say("past", "The past");
+      else if (file) say("file", file);
       return;
     }
     source = new EventSource(wanted);

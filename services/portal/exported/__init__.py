@@ -1,0 +1,1 @@
+"""The console over the file of an exported log."""

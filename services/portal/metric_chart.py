@@ -29,8 +29,8 @@ class Mark:
     """A point in the drawing, with the ends of its interval."""
 
     point: Point
-    x: float
-    y: float
+    at_x: float
+    at_y: float
     low_y: float | None
     high_y: float | None
 

@@ -8,6 +8,11 @@ WIDTH, HEIGHT = 960, 200
 """Of the drawing, in its own units. The page stretches it."""
 MAX_MARKS = 60
 """Versions that have a mark of their own with its interval. Of more, the line alone is drawn."""
+LARGE = 1e15
+"""Values beyond are drawn at the edge: one version with 1e308 must not take the page of its model away."""
+SMALL = 1e-12
+SAME_SHARE = 1e-9
+"""Values that differ by a smaller share are drawn as the same."""
 TICKS = 4
 LABELS = 6
 """Versions that are named below."""
@@ -64,7 +69,7 @@ def metric_chart(points: Sequence[Point], bounds: Mapping[str, float], live: Map
         return round(WIDTH * (version - first.version) / max(last.version - first.version, 1), 1)
 
     def y(value: float) -> float:
-        return round(HEIGHT * (1 - (value - low) / (TICKS * step)), 1)
+        return round(HEIGHT * (1 - (_bounded(value) - low) / (TICKS * step)), 1)
 
     def mark(each: Point) -> Mark:
         ends = (y(each.interval[0]), y(each.interval[1])) if each.interval else (None, None)
@@ -92,8 +97,11 @@ def metric_chart(points: Sequence[Point], bounds: Mapping[str, float], live: Map
 
 def _scale(values: Sequence[float]) -> tuple[float, float]:
     """The lowest tick and the distance of two, both round, so that TICKS of them hold all values."""
-    least, most = min(values), max(values)
-    span = (most - least) or abs(most) * 0.1 or 1.0
+    least, most = _bounded(min(values)), _bounded(max(values))
+    size = max(abs(least), abs(most))
+    span = most - least
+    if span <= size * SAME_SHARE or size < SMALL:
+        span = size * 0.1 if size >= SMALL else 1.0
     power = 10.0 ** math.floor(math.log10(span / TICKS))
     for factor in (1, 2, 2.5, 5, 10, 20, 25, 50):
         step = power * factor
@@ -101,6 +109,10 @@ def _scale(values: Sequence[float]) -> tuple[float, float]:
         if low + TICKS * step >= most:
             break
     return low, step
+
+
+def _bounded(value: float) -> float:
+    return min(max(value, -LARGE), LARGE)
 
 
 def _text(value: float, step: float) -> str:

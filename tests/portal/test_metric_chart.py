@@ -10,7 +10,9 @@ from services.portal.metric_chart import HEIGHT, MAX_MARKS, WIDTH, Point, metric
 from tests.histories.stories import STORIES, _evaluate
 from tests.portal.console import console
 
-VALUES = st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=2 * MAX_MARKS)
+VALUES = st.lists(
+    st.floats(allow_nan=False, allow_infinity=False) | st.floats(-1, 1), min_size=2, max_size=2 * MAX_MARKS
+)
 
 
 @given(VALUES)

@@ -23,6 +23,7 @@ from headgate.v1 import release_service_pb2_grpc as release_service_grpc
 from headgate.view.indexed import IndexedFold
 from services.registry.access_servicer import AccessServicer
 from services.registry.as_of import AsOfReads
+from services.registry.attestations import Attestations
 from services.registry.decider import Decider
 from services.registry.first_token import first_digest, make_first_token
 from services.registry.handlers import intakes
@@ -74,7 +75,9 @@ class Registry:
         as_of = AsOfReads(log, fold, parts.clock.now_ms)
         search = Search(requests, self._indexed, as_of, self._redis.view, self._redis.count_read)
         history = History(log, fold, self._watches)
-        registry = RegistryServicer(requests, history, search, as_of, self._watches, parts.clock.now_ms)
+        now_ms = parts.clock.now_ms
+        attestations = Attestations(requests, settings.keys, now_ms)
+        registry = RegistryServicer(requests, history, search, as_of, self._watches, attestations, now_ms)
         release = ReleaseServicer(requests, search, as_of, self._watches, ReleaseTimes(fold))
         access = AccessServicer(requests, as_of, parts.clock.now_ms, administrators_of(settings))
         self._server = GrpcServer(

@@ -17,6 +17,7 @@ from headgate.v1 import registry_service_pb2_grpc as registry_service_grpc
 from headgate.v1 import resources_pb2 as resources
 from headgate.view.fields import Kind
 from services.registry.as_of import AsOfReads, is_past, refused
+from services.registry.attestations import Attestations
 from services.registry.explained import Explanations
 from services.registry.history import History, history_positions
 from services.registry.requests import Requests, copy_of, not_found
@@ -34,6 +35,7 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         search: Search,
         as_of: AsOfReads,
         watches: Watches,
+        attestations: Attestations,
         log_time_ms: Callable[[], int],
     ) -> None:
         self._requests = requests
@@ -42,6 +44,7 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         self._history = history
         self._search = search
         self._watches = watches
+        self._attestations = attestations
         self._log_time_ms = log_time_ms
 
     def CreateModel(
@@ -236,6 +239,11 @@ class RegistryServicer(registry_service_grpc.RegistryServiceServicer):
         self, request: registry_service.ExplainRequest, context: grpc.ServicerContext
     ) -> registry_service.Explanation:
         return self._explanations.of(request)
+
+    def ListAttestations(
+        self, request: registry_service.ListAttestationsRequest, context: grpc.ServicerContext
+    ) -> registry_service.ListAttestationsResponse:
+        return self._attestations.of(request)
 
     def GetLogTime(
         self, request: registry_service.GetLogTimeRequest, context: grpc.ServicerContext

@@ -12,7 +12,8 @@ import pytest
 from headgate.artifacts.keys import create_keys
 from headgate.artifacts.manifest import seal
 from headgate.artifacts.store import open_store
-from headgate.cli.version_download import verified_files, write_all
+from headgate.cli.new_folder import write_all
+from headgate.cli.version_download import verified_files
 from headgate.v1 import resources_pb2 as resources
 from tests.house.tree import ROOT
 
@@ -26,7 +27,8 @@ def exported(tmp_path: Path) -> Path:
     store = (tmp_path / "artifacts").as_uri()
     artifact = seal(open_store(store), {"model.onnx": b"graph" * 999, "training.json": b"{}"}, NAME, key, 7)
     version = resources.Version(name=NAME, version=3, artifact=artifact)
-    write_all(verified_files(version, store, tmp_path / "keys"), tmp_path / "fraud-3")
+    files = verified_files(version, store, tmp_path / "keys")
+    write_all({**files, "attestations/test-result.dsse.json": b"{}"}, tmp_path / "fraud-3")
     return tmp_path / "fraud-3"
 
 

@@ -39,7 +39,7 @@ def artifact(home: Path) -> facts.Artifact:
 @pytest.fixture
 def world(tmp_path: Path, home: Path, artifact: facts.Artifact) -> Iterator[World]:
     """Version 1 of fraud is live, in a folder of `headgate up`."""
-    world = World(tmp_path)
+    world = World(tmp_path, home / "keys")
     world.start()
     (home / "up.json").write_text(json.dumps({"ports": {"registry": world.registry_port}}))
     world.pass_gate(1, artifact=artifact)

@@ -9,8 +9,9 @@ import pytest
 from headgate.artifacts.keys import create_keys
 from headgate.artifacts.model_statement import SIGNATURE_NAME
 from headgate.cli.exit_codes import Exit
+from headgate.cli.new_folder import write_all
 from headgate.cli.session import CommandFailed
-from headgate.cli.version_download import verified_files, write_all
+from headgate.cli.version_download import verified_files
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from tests.cli.test_live_artifacts import FILES, NAME, artifact, blob, flip_a_bit, home, world
@@ -35,8 +36,9 @@ def test_a_live_version_is_downloaded_into_a_new_folder_and_never_over_an_old_on
     code, out, err = headgate("version", "download", "fraud/1", "copy")
     assert (code, "copy/model.onnx" in out) == (0, True), err
     assert "the signature and the digests of version 1 of fraud are right" in err
-    copied = {file.name: file.read_bytes() for file in Path("copy").iterdir()}
+    copied = {file.name: file.read_bytes() for file in Path("copy").iterdir() if file.is_file()}
     assert copied == {**FILES, SIGNATURE_NAME: blob(home, artifact, "the manifest").read_bytes()}
+    assert Path("copy/attestations/test-result.dsse.json").is_file()
     Path("usual").mkdir()
     assert Path("copy").stat().st_mode == Path("usual").stat().st_mode
     code, _, err = headgate("version", "download", "fraud/1", "copy")

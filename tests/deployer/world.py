@@ -39,10 +39,11 @@ POLICY = configuration.ReleasePolicy(
 class World:
     """A log, a registry, a deployer, and a simulated gateway that follows every change at once."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, keys: Path | None = None) -> None:
         self.url = f"sqlite://{directory / 'log.db'}"
         self.log = open_log(self.url)
-        self.registry: Service = registry.build(registry_settings.Settings(log=self.url, port=0))
+        self._keys = keys
+        self.registry: Service = registry.build(registry_settings.Settings(log=self.url, port=0, keys=keys))
         self.deployer: Service = deployer.build(deployer_settings.Settings(log=self.url))
         self.fold = LifecycleFold(self.log)
         self.bad_versions: set[int] = set()
@@ -77,7 +78,9 @@ class World:
     def restart_registry(self) -> None:
         """Stops the registry and starts another one on the same port."""
         self.registry.stop(5)
-        self.registry = registry.build(registry_settings.Settings(log=self.url, port=self.registry_port))
+        self.registry = registry.build(
+            registry_settings.Settings(log=self.url, port=self.registry_port, keys=self._keys)
+        )
         self.registry.start()
 
     def restart_deployer(self) -> None:

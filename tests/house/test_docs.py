@@ -136,6 +136,7 @@ RUN_BY: dict[str, str] = {
     "headgate version import --sha256 --test --test-sha256": "tests/cli/test_version_import.py",
     "headgate version approve --reason": PEOPLE,
     "headgate version archive --reason": CHANGES,
+    "headgate version attestations": "tests/cli/test_version_attestations.py",
     "headgate version bom": "tests/journeys/test_own_packages.py",
     "headgate version cancel --reason": CHANGES,
     "headgate version deny --reason": PEOPLE,

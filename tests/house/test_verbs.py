@@ -52,6 +52,7 @@ COMMAND_OF: dict[str, str] = {
     "LabelModel": "model label",
     "LiftFreeze": "freeze lift",
     "LiftQuarantine": "version lift-quarantine",
+    "ListAttestations": "version attestations",
     "ListAttempts": "version get",
     "ListDevices": "gateway devices",
     "ListEnvironments": "environment list",

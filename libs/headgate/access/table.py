@@ -120,6 +120,7 @@ TABLE: Mapping[str, Row] = {
             "GetVersion": (_VERSION, READ, Scope.MODEL, "name"),
             "ListVersions": (_VERSION, READ, Scope.VISIBLE, "parent"),
             "WatchVersions": (_VERSION, READ, Scope.VISIBLE, "parent"),
+            "ListAttestations": (_VERSION, READ, Scope.MODEL, "parent"),
             "TagVersion": (_VERSION, PUBLISH, Scope.MODEL, "name"),
             "CancelVersion": (_VERSION, PUBLISH, Scope.MODEL, "name"),
             "ApproveVersion": (_VERSION, APPROVE, Scope.MODEL, "name"),

@@ -37,6 +37,7 @@ from headgate.cli import (
     tokens,
     topics,
     up,
+    version_attestations,
     version_bom,
     version_changes,
     version_download,
@@ -203,6 +204,7 @@ models.version.command("evaluate")(evaluation.evaluate_version)
 models.version.command("logs")(version_logs.show_logs)
 models.version.command("import")(version_import.import_version)
 models.version.command("download")(version_download.download_version)
+models.version.command("attestations")(version_attestations.show_attestations)
 models.version.command("bom")(version_bom.show_bom)
 app.add_typer(models.version, name="version")
 app.add_typer(aliases.alias, name="alias")

@@ -1,10 +1,7 @@
 """`headgate version download` copies a version's artifact into a folder, after every check that a gateway makes too."""
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +18,11 @@ from headgate.cli.encryption_key import EncryptionKey, EncryptionToken, opened_k
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
 from headgate.cli.models import VersionName
+from headgate.cli.new_folder import require_new, write_all
 from headgate.cli.printing import report
 from headgate.cli.render import Format, Output, show_rows
 from headgate.cli.session import HOME, KEYS, CommandFailed, refuse_wrong_port, session, usage, version_name
+from headgate.cli.version_attestations import attestations_beside
 from headgate.client.stubs import TIMEOUT_SECONDS
 from headgate.domain.credentials import without_credentials
 from headgate.domain.label import standing
@@ -69,17 +68,17 @@ def download_version(
 ) -> None:
     """Copy the files of a trained version into a new folder. Its signature and every digest are checked first.
 
-    The folder also has model.sig, with which any verifier of OpenSSF Model Signing checks it again.
+    The folder also has model.sig, with which any verifier of OpenSSF Model Signing checks it again. Without --file it
+    has in attestations/ what `headgate version attestations` writes.
     """
     refuse_wrong_port("--artifacts", artifacts)
-    if folder.exists():
-        raise CommandFailed(f"{folder} exists: nothing is overwritten, so give a new folder")
-    if not folder.absolute().parent.is_dir():
-        raise CommandFailed(f"there is no folder {folder.absolute().parent}", Exit.NOT_FOUND)
+    require_new(folder)
     request = registry_service.GetVersionRequest(name=version_name(name))
     version = session(context).stubs.registry.GetVersion(request, timeout=TIMEOUT_SECONDS)
     decrypting = opened_key(encryption_key, encryption_token)
     files = verified_files(version, store_or_own(artifacts), keys or Path(HOME) / KEYS, file or (), decrypting)
+    if not file:
+        files |= attestations_beside(session(context).stubs, version.name)
     write_all(files, folder)
     show_rows([{"file": str(folder / name), "bytes": len(content)} for name, content in files.items()], output)
     report(f"the signature and the digests of {in_words(version.name)} are right")
@@ -135,31 +134,3 @@ def _chosen(digests: Mapping[str, str], wanted: Sequence[str]) -> Mapping[str, s
         if name not in digests:
             usage(f"the artifact has no file {name!r}; it has {', '.join(digests)}")
     return {name: digests[name] for name in wanted} if wanted else digests
-
-
-def write_all(files: Mapping[str, bytes], folder: Path) -> None:
-    """Makes the folder with all files at once. A folder that exists is not touched. Raises CommandFailed."""
-    with _scratch_beside(folder) as scratch:
-        for name, content in files.items():
-            with (scratch / name).open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        try:
-            # Fails when it exists. Then it takes the place of the empty folder in one step.
-            folder.mkdir()
-            scratch.rename(folder)
-        except FileExistsError as error:
-            raise CommandFailed(f"{folder} exists: nothing is overwritten, so give a new folder") from error
-
-
-@contextmanager
-def _scratch_beside(folder: Path) -> Iterator[Path]:
-    """A folder on the same file system. What is left of it at the end is removed."""
-    outer = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
-    scratch = outer / "files"  # with the rights of any new folder: mkdtemp lets nobody else read
-    try:
-        scratch.mkdir()
-        yield scratch
-    finally:
-        shutil.rmtree(outer, ignore_errors=True)

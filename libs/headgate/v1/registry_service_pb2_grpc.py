@@ -172,6 +172,11 @@ class RegistryServiceStub:
                 request_serializer=headgate_dot_v1_dot_registry__service__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=headgate_dot_v1_dot_registry__service__pb2.Explanation.FromString,
                 _registered_method=True)
+        self.ListAttestations = channel.unary_unary(
+                '/headgate.v1.RegistryService/ListAttestations',
+                request_serializer=headgate_dot_v1_dot_registry__service__pb2.ListAttestationsRequest.SerializeToString,
+                response_deserializer=headgate_dot_v1_dot_registry__service__pb2.ListAttestationsResponse.FromString,
+                _registered_method=True)
         self.GetLogTime = channel.unary_unary(
                 '/headgate.v1.RegistryService/GetLogTime',
                 request_serializer=headgate_dot_v1_dot_registry__service__pb2.GetLogTimeRequest.SerializeToString,
@@ -357,6 +362,13 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAttestations(self, request, context):
+        """What the gate and the releases say of a version now, as signed statements of in-toto that other tools read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetLogTime(self, request, context):
         """The log's time, which all times in resources are of. A caller's own clock may differ from it.
         """
@@ -501,6 +513,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=headgate_dot_v1_dot_registry__service__pb2.ExplainRequest.FromString,
                     response_serializer=headgate_dot_v1_dot_registry__service__pb2.Explanation.SerializeToString,
+            ),
+            'ListAttestations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAttestations,
+                    request_deserializer=headgate_dot_v1_dot_registry__service__pb2.ListAttestationsRequest.FromString,
+                    response_serializer=headgate_dot_v1_dot_registry__service__pb2.ListAttestationsResponse.SerializeToString,
             ),
             'GetLogTime': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLogTime,
@@ -1239,6 +1256,33 @@ class RegistryService:
             '/headgate.v1.RegistryService/Explain',
             headgate_dot_v1_dot_registry__service__pb2.ExplainRequest.SerializeToString,
             headgate_dot_v1_dot_registry__service__pb2.Explanation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAttestations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headgate.v1.RegistryService/ListAttestations',
+            headgate_dot_v1_dot_registry__service__pb2.ListAttestationsRequest.SerializeToString,
+            headgate_dot_v1_dot_registry__service__pb2.ListAttestationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -75,6 +75,8 @@ class RegistryServiceStub:
     """Heads and state digests of all streams, for a comparison with a new fold of the log."""
     Explain: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ExplainRequest, _registry_service_pb2.Explanation]
     """Why something is as it is: the tree of the facts that led to it, back to the commit, its data and people."""
+    ListAttestations: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListAttestationsRequest, _registry_service_pb2.ListAttestationsResponse]
+    """What the gate and the releases say of a version now, as signed statements of in-toto that other tools read."""
     GetLogTime: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetLogTimeRequest, _registry_service_pb2.LogTime]
     """The log's time, which all times in resources are of. A caller's own clock may differ from it."""
 
@@ -124,6 +126,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Heads and state digests of all streams, for a comparison with a new fold of the log."""
     Explain: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ExplainRequest, _registry_service_pb2.Explanation]  # type: ignore[assignment]
     """Why something is as it is: the tree of the facts that led to it, back to the commit, its data and people."""
+    ListAttestations: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListAttestationsRequest, _registry_service_pb2.ListAttestationsResponse]  # type: ignore[assignment]
+    """What the gate and the releases say of a version now, as signed statements of in-toto that other tools read."""
     GetLogTime: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetLogTimeRequest, _registry_service_pb2.LogTime]  # type: ignore[assignment]
     """The log's time, which all times in resources are of. A caller's own clock may differ from it."""
 
@@ -332,6 +336,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.Explanation, _abc.Awaitable[_registry_service_pb2.Explanation]]:
         """Why something is as it is: the tree of the facts that led to it, back to the commit, its data and people."""
+
+    @_abc_1.abstractmethod
+    def ListAttestations(
+        self,
+        request: _registry_service_pb2.ListAttestationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListAttestationsResponse, _abc.Awaitable[_registry_service_pb2.ListAttestationsResponse]]:
+        """What the gate and the releases say of a version now, as signed statements of in-toto that other tools read."""
 
     @_abc_1.abstractmethod
     def GetLogTime(

@@ -38,21 +38,21 @@ def environment_in(name: str) -> str:
     return checked_name("name", environment)
 
 
-def version_in(name: str) -> tuple[str, int]:
+def version_in(name: str, field: str = "name") -> tuple[str, int]:
     """Model and number in models/{model}/versions/{number}. Raises RpcRefused."""
-    return _numbered(name, "versions")
+    return _numbered(name, "versions", field)
 
 
 def release_in(name: str) -> tuple[str, int]:
     """Model and number in models/{model}/releases/{number}. Raises RpcRefused."""
-    return _numbered(name, "releases")
+    return _numbered(name, "releases", "name")
 
 
-def _numbered(name: str, kind: str) -> tuple[str, int]:
+def _numbered(name: str, kind: str, field: str) -> tuple[str, int]:
     found = split_numbered(name, kind)
     if found is None:
-        raise bad_field("name", name, f"models/{{model}}/{kind}/{{number}}")
-    checked_model("name", found[0])
+        raise bad_field(field, name, f"models/{{model}}/{kind}/{{number}}")
+    checked_model(field, found[0])
     return found
 
 

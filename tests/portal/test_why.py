@@ -45,6 +45,16 @@ def test_the_past_is_explained_by_what_was_known_then_and_links_into_it(shown: C
     assert f'href="/models/fraud/versions/2?at={then}"' in page
 
 
+def test_a_version_that_a_rollback_has_quarantined_says_so_until_that_is_lifted(shown: Console):
+    STORIES["rolled_back_by_verdict"](shown.recorder)
+    fold = shown.recorder._fold.streams[FRAUD]
+    before = fold.times_ms[-1] - 1
+    quarantined = shown.get(f"/models/fraud/versions/2/why?at={before}").text
+    assert "Why v2 of fraud is quarantined" in quarantined
+    assert "ROLLS BACK" in quarantined
+    assert "ROLLS BACK" not in shown.get("/models/fraud/versions/2/why").text
+
+
 def test_what_the_viewer_may_not_read_or_is_not_there_is_not_found(shown: Console):
     _live_and_passed(shown.recorder)
     missing = [f"/models/fraud/{kind}/9/why" for kind in ("versions", "releases")]

@@ -8,6 +8,7 @@ from headgate.client.timeline import describe
 from headgate.domain.fact import fact_of
 from headgate.domain.names import model_stream
 from headgate.domain.release import is_active
+from headgate.domain.release_fold import QUARANTINING
 from headgate.domain.state import ModelState
 from headgate.domain.subject import subject_of
 from headgate.domain.words import hyphenated
@@ -72,7 +73,7 @@ class Explainer:
         beside = [_of(record, version.name) for record in reversed(found) if _kind(record) in BESIDE_THE_GATE]
         way = self._way(version, found)
         words = f"v{number} of {self._state.name} is {version.label}"
-        return Cause(words=words, name=version.name, causes=[*beside, *way])
+        return Cause(words=words, name=version.name, causes=[*self._quarantined_by(version), *beside, *way])
 
     def release(self, number: int, followed: int = 0) -> Cause:
         """Why a release is as it is."""
@@ -87,6 +88,20 @@ class Explainer:
         phase = "paused" if release.paused else hyphenated(resources.Phase, release.phase)
         words = f"release {number} of {self._state.name}: {strategy} of v{release.candidate} into {release.environment}"
         return Cause(words=f"{words} is {phase}", name=release.name, causes=causes)
+
+    def _quarantined_by(self, version: resources.Version) -> list[Cause]:
+        """The newest rollback that has quarantined a version. It is a fact of the release, so nothing else says it."""
+        if not version.quarantined:
+            return []
+        lifted = [each.sequence for each in self._facts.get(f"versions/{version.version}", ()) if _lifts(each)]
+        own = [each for each in self._state.releases.values() if each.candidate == version.version]
+        found = [
+            _of(record, each.name)
+            for each in own
+            for record in self._facts.get(f"releases/{each.release}", ())
+            if record.rollback_started.cause in QUARANTINING and record.sequence > max(lifted, default=0)
+        ]
+        return found[-1:]
 
     def _serving_in(self, environment: str) -> Cause:
         live = self._state.model.live.get(environment, 0)
@@ -153,6 +168,10 @@ def _of(record: facts.LifecycleRecord, name: str, causes: Iterable[Cause] = ()) 
 
 def _kind(record: facts.LifecycleRecord) -> str:
     return record.WhichOneof("fact") or ""
+
+
+def _lifts(record: facts.LifecycleRecord) -> bool:
+    return _kind(record) == "quarantine_lifted"
 
 
 def _completed(release: resources.Release) -> bool:

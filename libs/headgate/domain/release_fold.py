@@ -29,6 +29,9 @@ _ALLOWED_FROM: dict[type, tuple[resources.Phase.ValueType, ...]] = {
     facts.ReleaseSuperseded: (resources.PHASE_REQUESTED,),
 }
 
+QUARANTINING = (facts.ROLLBACK_CAUSE_VERDICT, facts.ROLLBACK_CAUSE_REFLEX)
+"""Causes of a rollback that say something about the candidate, which is quarantined."""
+
 
 def evolve(state: ModelState, fact: ReleaseFact, record: facts.LifecycleRecord) -> resources.Version | None:
     """Folds a release fact. Returns the version that it may have put in quarantine, if there is one.
@@ -157,7 +160,7 @@ def _roll_back(
     release.reason = fact.reason
     release.judgement.CopyFrom(fact.judgement)
     _end_pause(release)
-    if fact.cause in (facts.ROLLBACK_CAUSE_VERDICT, facts.ROLLBACK_CAUSE_REFLEX):
+    if fact.cause in QUARANTINING:
         state.versions[release.candidate].quarantined = True
     _shift(release, fact, record)
     _enter(release, resources.PHASE_ROLLING_BACK, record)

@@ -77,6 +77,7 @@ class Site:
                 yield stream
 
     def _rendered(self, page: Page, shown: Any, look: Look, slider: Timeline | None, url: str, whole: bool) -> str:
+        moment = urlencode({"at": look.query["at"]}) if look.world.is_past else ""
         values = {
             "page": shown,
             "viewer": look.viewer,
@@ -85,7 +86,8 @@ class Site:
             "url": url,
             "here": url.partition("?")[0],
             "kept": _kept(look.query),
-            "moment": f"?{urlencode({'at': look.query['at']})}" if look.world.is_past else "",
+            "moment": f"?{moment}" if moment else "",
+            "and_moment": f"&{moment}" if moment else "",
             "is_open": self.viewers.is_open,
             "file": self._file,
         }

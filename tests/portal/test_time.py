@@ -1,5 +1,6 @@
 """The slider: every page as it stood at a moment, folded from the log."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -112,3 +113,14 @@ def test_a_moment_is_read_as_utc_unless_it_says_otherwise():
 def test_a_part_of_a_page_comes_without_what_is_around_it(shown: Console):
     part = shown.get("/", {"x-part": "1"}).text
     assert ("<html" in part, "<h1>Fleet</h1>" in part) == (False, True)
+
+
+def test_a_link_from_a_page_of_the_past_leads_to_the_same_moment(shown: Console):
+    _live_and_passed(shown.recorder)
+    _step(shown.recorder, FRAUD, 2, 2, steps=1)
+    then = shown.recorder.now_ms
+    for url in ("/", "/log", "/models/fraud", "/models/fraud/versions/2", "/models/fraud/releases/2"):
+        main = shown.get(f"{url}?at={then}").text.split("</form>", 2)[-1].split("<main", 1)[-1]
+        links = re.findall(r'href="(/models/[^"]*)"', main)
+        assert links
+        assert all(f"at={then}" in link for link in links), links

@@ -8,7 +8,7 @@ import pytest
 from headgate.v1 import configuration_pb2 as configuration
 from headgate.v1 import facts_pb2 as facts
 from services.portal.fields import compared, texts_of, texts_of_json
-from tests.histories.stories import FRAUD, _evaluate, _pass
+from tests.histories.stories import FRAUD, STORIES, _evaluate, _pass
 from tests.portal.console import Console, console
 
 URL = "/models/fraud/compare?base=1&other=2"
@@ -36,6 +36,14 @@ def test_what_they_are_made_of_shows_what_differs_and_folds_what_is_the_same(sho
     assert "000001" in differing
     assert "<code>train.learning_rate</code>" in same.split("<details>", 1)[1]
     assert "<code>torch</code></dt><dd>2.13.0" in same
+
+
+def test_a_version_that_was_evaluated_again_has_the_environment_of_its_training(tmp_path: Path):
+    with console(tmp_path) as shown:
+        STORIES["compared_again"](shown.recorder)
+        page = shown.sign_in().get(URL).text
+        assert "Environment and lock" in page
+        assert "<code>torch</code></dt><dd>2.13.0" in page
 
 
 def test_the_model_s_page_offers_the_choice_and_the_past_is_compared_as_it_stood(shown: Console):

@@ -94,7 +94,7 @@ def gather(sources: Sources, look: Look) -> tuple[Texts, Texts]:
     """The environments in which the two were trained, with the digest of the lock; empty when they cannot be read."""
     with sources.reading(look.world):
         _, base, other = _found(look)
-        wanted = [(each.version, each.attempt, each.create_time_ms) for each in (base, other)]
+        wanted = [(each.version, each.create_time_ms) for each in (base, other)]
     found = [_environment(sources, look, *each) for each in wanted]
     return found[0], found[1]
 
@@ -135,20 +135,21 @@ def _found(look: Look) -> tuple[ModelState, resources.Version, resources.Version
     return state, found[0], found[1]
 
 
-def _environment(sources: Sources, look: Look, number: int, attempt: int, from_ms: int) -> Texts:
+def _environment(sources: Sources, look: Look, number: int, from_ms: int) -> Texts:
+    """The environment of the training that has finished, or else of the last one that has begun."""
     stream = model_stream(look.path["model"])
     times = sources.past.facts(stream)
     wanted = [each.sequence for each in times if from_ms <= each.time_ms <= look.world.now_ms][:MAX_FACTS]
-    if not wanted:
-        return {}
+    started: Texts = {}
     try:
-        for found in sources.past.records(stream, wanted[0] - 1, wanted[-1]):
-            fact = found.record.training_started
-            if (fact.version, fact.attempt) == (number, attempt):
-                return dict(sorted(fact.environment.items()))
+        for found in sources.past.records(stream, wanted[0] - 1, wanted[-1]) if wanted else ():
+            if found.record.training_started.version == number:
+                started = dict(sorted(found.record.training_started.environment.items()))
+            elif found.record.training_finished.version == number:
+                break  # an evaluation may have later attempts, and trains nothing
     except LogError:
         return {}
-    return {}
+    return started
 
 
 def _side(state: ModelState, version: resources.Version) -> Side:

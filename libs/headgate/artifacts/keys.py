@@ -57,6 +57,10 @@ class TrustedKey:
     public: PublicKey
     bounds: Bounds = NO_BOUNDS
 
+    @property
+    def algorithm(self) -> str:
+        return "Ed25519" if isinstance(self.public, Ed25519PublicKey) else "ECDSA P-256"
+
     def has_signed(self, signature: bytes, data: bytes) -> bool:
         """Whether this key has made the signature for these bytes. It asks nothing of the bounds."""
         try:

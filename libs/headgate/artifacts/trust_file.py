@@ -39,9 +39,9 @@ class Bounds:
         if self.revoked:
             return f"is revoked: {self.revoked}"
         if signed_at_ms and self.not_before_ms is not None and signed_at_ms < self.not_before_ms:
-            return f"is trusted from {_shown(self.not_before_ms)} on, and this was signed at {_shown(signed_at_ms)}"
+            return f"is trusted from {utc_text(self.not_before_ms)} on, and this was signed at {utc_text(signed_at_ms)}"
         if signed_at_ms and self.not_after_ms is not None and signed_at_ms > self.not_after_ms:
-            return f"is trusted until {_shown(self.not_after_ms)}, and this was signed at {_shown(signed_at_ms)}"
+            return f"is trusted until {utc_text(self.not_after_ms)}, and this was signed at {utc_text(signed_at_ms)}"
         if not any(covers(bound, model) for bound in self.models):
             models = listed(self.models, MAX_SHOWN_MODELS) if self.models else "no model"
             return f"is trusted for {models}, not for {model}"
@@ -59,8 +59,13 @@ def read_bounds(file: Path) -> Mapping[str, Bounds]:
         return {}
     except OSError as error:
         raise KeyUnusable(f"{file} cannot be read: {error.strerror}") from error
+    return bounds_in(text, file)
+
+
+def bounds_in(text: bytes | str, file: Path) -> Mapping[str, Bounds]:
+    """The bounds in the text of this file. Raises KeyUnusable with every problem."""
     try:
-        root = read(text, TRUST_FILE, MAX_BYTES)
+        root = read(text.encode() if isinstance(text, str) else text, TRUST_FILE, MAX_BYTES)
         found = {key: _bounds(root.table(key)) for key in root.values}
         root.refuse_problems()
     except InvalidToml as error:
@@ -95,18 +100,19 @@ def _is_bound(text: str) -> bool:
 
 def _lines(key: str, bounds: Bounds) -> list[str]:
     times = {"not_before": bounds.not_before_ms, "not_after": bounds.not_after_ms}
-    lines = [f"[{key}]", *(f"{name} = {_shown(at_ms)}" for name, at_ms in times.items() if at_ms is not None)]
+    lines = [f"[{key}]", *(f"{name} = {utc_text(at_ms)}" for name, at_ms in times.items() if at_ms is not None)]
     if bounds.models != NO_BOUNDS.models:
-        lines.append(f"models = [{', '.join(map(_text, bounds.models))}]")
+        lines.append(f"models = [{', '.join(map(quoted, bounds.models))}]")
     if bounds.revoked:
-        lines.append(f"revoked = {_text(bounds.revoked)}")
+        lines.append(f"revoked = {quoted(bounds.revoked)}")
     return [*lines, ""]
 
 
-def _text(value: str) -> str:
+def quoted(value: str) -> str:
+    """The text as TOML has it, on one line."""
     escaped = "".join(each if each.isprintable() and each not in '"\\' else f"\\U{ord(each):08x}" for each in value)
     return f'"{escaped}"'
 
 
-def _shown(at_ms: int) -> str:
+def utc_text(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -39,6 +39,7 @@ from services.registry.voids import VoidBurials
 from services.registry.watches import MAX_WATCHES, Watches
 
 if TYPE_CHECKING:
+    from services.registry.revocations import Revocations
     from services.registry.signing import Signing
 
 UNARY_THREADS = 32
@@ -62,7 +63,7 @@ class Registry:
         log, fold, metrics = parts.log, parts.fold, parts.metrics
         self._clock_watch = ClockWatch(parts.clock, TelemetryWriter(log, settings.name), metrics)
         self.decider = decider = Decider(log, fold, parts.clock.now_ms, metrics)
-        self._signing = signing(settings, parts, decider)
+        self._signing = signature_work(settings, parts, decider)
         requests = Requests(decider, fold)
         burials = Burials(log, settings.name, counting(metrics))
         self._voids = VoidBurials(log, fold, burials)
@@ -112,9 +113,9 @@ class Registry:
         self._redis.start()
         for intake in self._intakes:
             intake.start()
-        if self._signing is not None:
-            self._signing.start()
-            self._parts.watch(self._signing)
+        for work in self._signing:
+            work.start()
+            self._parts.watch(work)
         self._parts.ready(*self._intakes, self._clock_watch)
         self._server.admit()
         return port
@@ -131,8 +132,8 @@ class Registry:
         for intake in self._intakes:
             intake.stop(deadline.left(SHARE_OF_INTAKE))
         self._voids.stop(deadline.left(SHARE_OF_INTAKE))
-        if self._signing is not None:
-            self._signing.stop(deadline.left(SHARE_OF_INTAKE))
+        for work in self._signing:
+            work.stop(deadline.left(SHARE_OF_INTAKE))
         self._redis.close(deadline.left(SHARE_OF_INTAKE))
         self._parts.close(deadline)
 
@@ -143,17 +144,25 @@ class Registry:
         self._clock_watch.start()
 
 
-def signing(settings: Settings, parts: ServiceParts, decider: Decider) -> "Signing | None":
-    """What signs artifacts; None when the settings name no store and no keys. Raises SettingsError."""
+def signature_work(
+    settings: Settings, parts: ServiceParts, decider: Decider
+) -> "tuple[Signing, Revocations] | tuple[()]":
+    """What signs artifacts, and what quarantines those of revoked keys.
+
+    Nothing when the settings name no store and no keys. Raises SettingsError.
+    """
     if not settings.artifacts or settings.keys is None:
         logger.warning("nothing is signed here: that needs HEADGATE_ARTIFACTS and HEADGATE_KEYS")
-        return None
+        return ()
     # Imported here: a registry that does not sign needs no library of cryptography.
     from headgate.lifecycle.artifact_setting import artifact_store
+    from services.registry.revocations import Revocations
     from services.registry.signing import Signing, require_key
 
     require_key(settings.keys)
-    return Signing(artifact_store(settings), settings.keys, parts.fold, decider, parts.clock.now_ms)
+    store = artifact_store(settings)
+    signing = Signing(store, settings.keys, parts.fold, decider, parts.clock.now_ms)
+    return signing, Revocations(store, settings.keys, parts.fold, decider)
 
 
 def build(settings: Settings) -> Registry:

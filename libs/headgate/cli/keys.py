@@ -140,7 +140,7 @@ def _faults() -> Iterator[None]:
     """A fault of a file ends the command with its sentence."""
     try:
         yield
-    except (KeyUnusable, OSError) as error:
+    except KeyUnusable as error:
         raise CommandFailed(str(error)) from error
 
 

@@ -10,7 +10,7 @@ import typer
 from google.protobuf.message import DecodeError, Message
 
 from headgate.cli import dead_letters, refusals
-from headgate.cli.files import new_file
+from headgate.cli.files import local_path, new_file
 from headgate.cli.printing import report, show, show_json
 from headgate.cli.render import Format, Output, as_dict, show_data, show_line
 from headgate.cli.session import session
@@ -79,7 +79,9 @@ def tail(
 @log.command("export")
 def export(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
+    file: Annotated[
+        Path, typer.Argument(parser=local_path, metavar="FILE", help="The file to write; it must not exist.")
+    ],
     topic: Annotated[TopicName, typer.Option(help="The topic to export.")] = TopicName.LIFECYCLE,
 ) -> None:
     """Write all records of a topic to a file, byte for byte. `--log file:PATH` reads it, without any service."""

@@ -139,7 +139,7 @@ def pip_to_borrow() -> list[str]:
 def console_scripts(left_out: frozenset[str] = frozenset()) -> tuple[EntryPoint, ...]:
     """The programs that the trainer's packages bring, without those of some packages, and pip."""
     pip = [EntryPoint(name, "pip._internal.cli.main:main", "console_scripts") for name in pip_names()]
-    left_out |= {"headgate"}
+    left_out |= {"headgate", "pip"}  # a pip that the trainer has may be another one than the borrowed
     return (*scripts_of(each for each in distributions() if canonicalize_name(each.name) not in left_out), *pip)
 
 

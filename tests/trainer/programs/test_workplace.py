@@ -44,7 +44,7 @@ def printed(trial: Trial, directory: Path, check: str, files: dict[str, str | by
         directory / "tiny", files={"check.py": check, **(files or {})}, tests=changes.pop("tests", "python check.py")
     )
     trial.run(source, child=child("sys.exit(1)"), **changes)
-    assert trial.sent, trial.report
+    assert trial.sent, str(trial.report)
     tested = trial.sent[0].report_code_tested.fact
     assert tested.passed, tested.log_tail
     return tested.log_tail

@@ -57,7 +57,7 @@ _PROCESS = (
         larger_caps=((REGISTRY, 52), (GATEWAY, 15)),
         buckets=RPC_SECONDS,
     ),
-    Metric("headgate_facts_total", "counter", EVERY, "Facts folded after the replay.", ("fact",), cap=48),
+    Metric("headgate_facts_total", "counter", EVERY, "Facts folded after the replay.", ("fact",), cap=49),
     Metric("headgate_fact_errors_total", "counter", EVERY, "Live facts that stopped their stream.", ("fact",), cap=16),
     Metric(
         "headgate_fact_duration_seconds",

@@ -21,7 +21,7 @@ def let_end(work: Path) -> None:
 
 
 def _found(work: Path) -> Iterator[Path]:
-    return work.glob(f"**/tests/*/{BEGAN}")
+    return work.glob(f"**/tests/checkout/*/{BEGAN}")
 
 
 def is_running(text: str) -> bool:

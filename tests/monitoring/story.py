@@ -91,7 +91,8 @@ class _Stage:
         self._facts.close()
 
     def nothing_has_happened(self) -> None:
-        self._until_seen("count(count_over_time(headgate_ready[20s]) > 5) == 5")
+        services = len(self._running.metrics_ports())
+        self._until_seen(f"count(count_over_time(headgate_ready[20s]) > 5) == {services}")
 
     def first_version_goes_live(self) -> None:
         self._running.command("environment", "set-policy", "production", "policy.toml")

@@ -15,12 +15,11 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headgate.domain.address import is_loopback
+from services.portal.bodies import BODY_SECONDS, declares_too_much
 
 MAX_PATH_CHARACTERS = 2_000
 """No page has a longer one, and Python reads no number with more than 4,300 digits."""
 MAX_BODY_BYTES = 1 << 20
-BODY_SECONDS = 30.0
-"""How long a body may take to come."""
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 POLICY = "; ".join(
     (
@@ -77,8 +76,8 @@ class Guard:
             return _text(403, "this request comes from a page of another site, so it is refused")
         if len(path) > MAX_PATH_CHARACTERS:
             return _text(414, f"the path may have {MAX_PATH_CHARACTERS} characters")
-        length, most_bytes = headers.get("content-length", "0"), self._most_bytes(path)
-        if not length.isdecimal() or int(length[:20]) > most_bytes:
+        most_bytes = self._most_bytes(path)
+        if declares_too_much(headers, most_bytes):
             return _text(413, f"the body may have {most_bytes} bytes")
         return None
 

@@ -24,6 +24,11 @@ class Look:
     gathered: Any = None
 
 
+def no_such(what: str, world: World) -> NoSuchPage:
+    """The error for something, such as `version 3 of fraud`, that is not there at the moment that is shown."""
+    return NoSuchPage(f"there is no {what}" + (" yet" if world.is_past else ""))
+
+
 def nothing(sources: Sources, look: Look) -> None:
     """For a page that needs the folded state alone."""
 

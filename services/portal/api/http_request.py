@@ -1,6 +1,5 @@
 """What the JSON API takes of an HTTP request: bounded bytes, and the headers that go on to the services."""
 
-import asyncio
 import re
 from dataclasses import dataclass
 
@@ -13,10 +12,9 @@ from headgate.domain.refusal import INVALID
 from headgate.runtime.observability.trace_context import HEADER as TRACE_PARENT
 from headgate.runtime.rpc.headers import ACTOR, AUTHORIZATION
 from services.portal.api.statuses import http_status, refused
+from services.portal.bodies import BODY_SECONDS, BodyTooLarge, BodyTooSlow, whole_body
 
 MAX_BODY_BYTES = 1 << 20
-BODY_SECONDS = 30.0
-"""How long a body may take to come."""
 USUAL_SECONDS = 60.0
 """How long a call waits for its answer when the caller sets no time."""
 MAX_SECONDS = 600.0
@@ -64,21 +62,16 @@ def passed_on(headers: Headers, asks_callers: bool) -> Passed:
 
 async def body_of(request: Request) -> bytes:
     """The body, in at most MAX_BODY_BYTES and BODY_SECONDS. Raises Refused and ClientDisconnect."""
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared[:20]) > MAX_BODY_BYTES:
-        raise _too_large()
-    found = bytearray()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                found += part
-                if len(found) > MAX_BODY_BYTES:
-                    raise _too_large()
-    except TimeoutError:
+        found = await whole_body(request, MAX_BODY_BYTES)
+    except BodyTooLarge:
+        rule = f"the body may have {MAX_BODY_BYTES} bytes"
+        raise Refused(refused(grpc.StatusCode.INVALID_ARGUMENT, "too-large", rule), 413) from None
+    except BodyTooSlow:
         raise Refused(_bad(f"the body took more than {BODY_SECONDS:g} s"), 408) from None
     if found and request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused(_bad("the body is JSON: send the header content-type: application/json", "content-type"), 415)
-    return bytes(found)
+    return found
 
 
 def _seconds(text: str | None) -> float | None:
@@ -90,11 +83,6 @@ def _seconds(text: str | None) -> float | None:
         rule = f"the header {TIMEOUT}: expected a number and a unit of H, M, S, m, u or n, at most {MAX_SECONDS:g} s"
         raise Refused(_bad(f"{rule}, such as 5S", TIMEOUT))
     return seconds
-
-
-def _too_large() -> Refused:
-    rule = f"the body may have {MAX_BODY_BYTES} bytes"
-    return Refused(refused(grpc.StatusCode.INVALID_ARGUMENT, "too-large", rule), 413)
 
 
 def _bad(rule: str, field: str = "") -> status_pb2.Status:

@@ -13,7 +13,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.portal.addresses import commit_url
 from services.portal.fields import Field, Texts, compared, texts_of, texts_of_json
-from services.portal.page import Look, NoSuchPage, Page
+from services.portal.page import Look, NoSuchPage, Page, no_such
 from services.portal.pages.fleet import live_in
 from services.portal.pages.model import kind_of, stream_of_model
 from services.portal.sources import Sources
@@ -121,16 +121,16 @@ def compare_page(look: Look) -> ComparePage:
 def _found(look: Look) -> tuple[ModelState, resources.Version, resources.Version]:
     model = look.path["model"]
     state = look.world.folded.models.get(model)
-    yet = " yet" if look.world.is_past else ""
     if state is None or not look.viewer.sees(model):
-        raise NoSuchPage(f"there is no model {model}{yet}")
+        raise no_such(f"model {model}", look.world)
     found = []
     for field in ("base", "other"):
         text = look.query.get(field, "")
         version = state.versions.get(int(text)) if text.isascii() and text.isdecimal() and len(text) < 10 else None
         if version is None:
-            what = f"version {text} of {model}{yet}" if text else f"version in the address: ?base=1&other=2 ({field})"
-            raise NoSuchPage(f"there is no {what}")
+            if text:
+                raise no_such(f"version {text} of {model}", look.world)
+            raise NoSuchPage(f"there is no version in the address: ?base=1&other=2 ({field})")
         found.append(version)
     return state, found[0], found[1]
 

@@ -92,7 +92,6 @@ class Fleet:
     broken: int
     search: str
     only: str
-    environments: Sequence[str]
 
 
 def fleet(look: Look) -> Fleet:
@@ -110,7 +109,6 @@ def fleet(look: Look) -> Fleet:
         broken=sum(bool(row.broken) for row in rows),
         search=search,
         only=only,
-        environments=sorted(look.world.folded.environments),
     )
 
 

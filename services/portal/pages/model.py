@@ -15,7 +15,7 @@ from headgate.view.filter import BadQuery
 from headgate.view.folded import find
 from headgate.view.query import new_query, page_token
 from services.portal.metric_chart import MetricChart, Point, metric_chart
-from services.portal.page import Look, NoSuchPage, Page
+from services.portal.page import Look, Page, no_such
 from services.portal.pages.fleet import Release, live_in, shown_release
 
 ROWS = 50
@@ -89,7 +89,7 @@ def model_page(look: Look) -> ModelPage:
     name, query = look.path["model"], look.query
     state = look.world.folded.models.get(name)
     if state is None or not look.viewer.sees(name):
-        raise NoSuchPage(f"there is no model {name}" + (" yet" if look.world.is_past else ""))
+        raise no_such(f"model {name}", look.world)
     order, wanted = query.get("order", "") or "version desc", query.get("filter", "")
     found, token, problem = _versions(look, order)
     metrics = _most_common(found)

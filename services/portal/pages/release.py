@@ -16,7 +16,7 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import worker_services_pb2 as worker_services
 from services.portal.actions import RELEASE_ACTIONS, RELEASE_SERVICE, Action, Event
 from services.portal.log_chart import LogChart, log_chart
-from services.portal.page import Look, NoSuchPage, Page
+from services.portal.page import Look, Page, no_such
 from services.portal.pages.fleet import release_kind
 from services.portal.pages.model import stream_of_model
 from services.portal.sources import Sources
@@ -141,7 +141,7 @@ def _found(look: Look) -> resources.Release:
     state = look.world.folded.models.get(model)
     release = state.releases.get(number) if state and look.viewer.sees(model) else None
     if release is None:
-        raise NoSuchPage(f"there is no release {number} of {model}" + (" yet" if look.world.is_past else ""))
+        raise no_such(f"release {number} of {model}", look.world)
     return release
 
 

@@ -9,7 +9,7 @@ from headgate.domain.names import model_stream
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from services.portal.actions import REGISTRY_SERVICE, VERSION_ACTIONS, Action, Event
-from services.portal.page import Look, NoSuchPage, Page
+from services.portal.page import Look, Page, no_such
 from services.portal.pages.fleet import live_in
 from services.portal.pages.model import kind_of, stream_of_model
 from services.portal.sources import Sources
@@ -106,7 +106,7 @@ def _found(look: Look) -> tuple[resources.Version, str]:
     state = look.world.folded.models.get(model)
     version = state.versions.get(number) if state and look.viewer.sees(model) else None
     if state is None or version is None:
-        raise NoSuchPage(f"there is no version {number} of {model}" + (" yet" if look.world.is_past else ""))
+        raise no_such(f"version {number} of {model}", look.world)
     return version, state.authors.get(number, "")
 
 

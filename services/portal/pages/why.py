@@ -8,7 +8,7 @@ from headgate.access.subject import SERVICE_PREFIX, SERVICES
 from headgate.client.explanation import Cause
 from services.portal.addresses import commit_url, resource_url
 from services.portal.causes import END_OF_TIME_MS, Subject
-from services.portal.page import Look, NoSuchPage, Page
+from services.portal.page import Look, Page, no_such
 from services.portal.pages.model import stream_of_model
 from services.portal.sources import Sources
 
@@ -76,7 +76,7 @@ def why_page(look: Look) -> WhyPage:
     model, kind, number = _subject(look.path)
     if look.gathered is None:
         what = f"{kind.removesuffix('s')} {number} of {model}" if kind else f"model {model}"
-        raise NoSuchPage(f"there is no {what}" + (" yet" if look.world.is_past else ""))
+        raise no_such(what, look.world)
     root = _node(look.gathered)
     every = list(_flat(root))
     sources = {(each.words, each.name): each for each in every if each.kind == "source"}.values()

@@ -1,6 +1,5 @@
 """The HTTP side of webhooks: bounded bytes in, an event of the inbox or a clear refusal out."""
 
-import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from headgate.runtime.observability.trace_context import HEADER as TRACE_PARENT
 from headgate.runtime.observability.work_log import current_trace_parent, note, set_outcome, unit_of_work
 from headgate.runtime.rpc.rate_limit import LocalBuckets, Rate
 from headgate.v1 import facts_pb2 as facts
+from services.portal.bodies import BODY_SECONDS, BodyTooLarge, BodyTooSlow, whole_body
 from services.portal.webhooks.decision import Said, decide, proven
 from services.portal.webhooks.delivery import Delivery, Nothing, Refused
 from services.portal.webhooks.mapping import Repository, Taken
@@ -27,8 +27,6 @@ from services.portal.webhooks.signatures import PROOFS, UNPROVEN
 
 PREFIX = "/webhooks"
 MAX_BODY_BYTES = 8 << 20
-BODY_SECONDS = 30.0
-"""How long a body may take to come."""
 MAX_AT_ONCE = 16
 """How many deliveries are read and decided at once; with the size of a body it bounds the memory."""
 MAX_OF_ONE = 8
@@ -170,17 +168,9 @@ def _headers(request: Request) -> dict[str, str]:
 
 async def _body(request: Request) -> bytes:
     """The body, in at most MAX_BODY_BYTES and BODY_SECONDS. Raises Refused."""
-    too_large = Refused(413, "too-large", f"a delivery may have {MAX_BODY_BYTES} bytes")
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared[:20]) > MAX_BODY_BYTES:
-        raise too_large
-    found = bytearray()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                found += part
-                if len(found) > MAX_BODY_BYTES:
-                    raise too_large
-    except TimeoutError:
+        return await whole_body(request, MAX_BODY_BYTES)
+    except BodyTooLarge:
+        raise Refused(413, "too-large", f"a delivery may have {MAX_BODY_BYTES} bytes") from None
+    except BodyTooSlow:
         raise Refused(408, "too-slow", f"the body took more than {BODY_SECONDS:g} s") from None
-    return bytes(found)

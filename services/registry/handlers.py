@@ -95,7 +95,7 @@ def bury(burials: Burials, unit: str, record: Record, reason: str) -> None:
 
 
 def execute(decider: Decider, command: commands.Command) -> None:
-    """Executes a command from the log, and records its refusal if it is refused. Raises LogError, Contended."""
+    """Executes a command for which no caller waits, and records its refusal. Raises LogError, Contended."""
     outcome = decider.execute(command)
     if isinstance(outcome, Refused):
         refuse(decider, command, outcome)

@@ -18,16 +18,16 @@ from headgate.artifacts.store import ArtifactStore
 from headgate.artifacts.trust_file import TRUST_FILE, Bounds, read_bounds
 from headgate.domain.names import model_stream, split_stream, version_name, version_subject
 from headgate.domain.phases import is_active
-from headgate.domain.refusal import Refused
 from headgate.domain.state import ModelState
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import LogError, Record
-from headgate.runtime.observability.work_log import set_outcome, unit_of_work
+from headgate.runtime.observability.work_log import unit_of_work
 from headgate.runtime.retrying import RetryingThread
 from headgate.v1 import commands_pb2 as commands
 from headgate.v1 import facts_pb2 as facts
 from headgate.worker.intake import Contended
 from services.registry.decider import Decider
+from services.registry.handlers import execute
 from services.registry.signing import ACTOR
 
 LOOK_SECONDS = 2.0
@@ -138,10 +138,7 @@ class Revocations:
                 return
             trace = self._fold.trace_of(stream, version_subject(version.version))
         with unit_of_work("revocation", version.name, trace, stream=stream):
-            outcome = self._decider.execute(command)
-            if isinstance(outcome, Refused):
-                self._decider.refuse(command, outcome)
-                set_outcome("refused", outcome.code)
+            execute(self._decider, command)
 
     def _failed(self, error: Exception) -> None:
         logger.warning("looking for what revoked keys have signed failed; trying again", extra={"error": str(error)})

@@ -16,7 +16,6 @@ from headgate.artifacts.manifest import sign
 from headgate.artifacts.store import ArtifactError, ArtifactStore, StoreUnavailable
 from headgate.domain.build import is_signed
 from headgate.domain.names import model_stream, short_name, version_name, version_subject
-from headgate.domain.refusal import Refused
 from headgate.lifecycle.follower import LifecycleFold
 from headgate.log.port import LogError, Record
 from headgate.runtime.observability.work_log import set_outcome, unit_of_work
@@ -27,6 +26,7 @@ from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 from headgate.worker.intake import Contended
 from services.registry.decider import Decider
+from services.registry.handlers import execute
 
 ACTOR = "registry"
 WAIT_SECONDS = 0.5
@@ -126,15 +126,9 @@ class Signing:
             return
         except (ArtifactError, ValueError) as error:
             set_outcome("refused", str(error))
-            self._execute(cancelled(unsigned, str(error)))
+            execute(self._decider, cancelled(unsigned, str(error)))
             return
-        self._execute(reported(unsigned, signed))
-
-    def _execute(self, command: commands.Command) -> None:
-        outcome = self._decider.execute(command)
-        if isinstance(outcome, Refused):
-            self._decider.refuse(command, outcome)
-            set_outcome("refused", outcome.code)
+        execute(self._decider, reported(unsigned, signed))
 
     def _failed(self, error: Exception) -> None:
         logger.warning("signing failed; trying again", extra={"error": str(error)})

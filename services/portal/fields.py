@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from headgate.domain.words import duration_text
+from headgate.domain.words import duration_text, word_in
 
 MAX_TEXT = 300
 """Characters of one value."""
@@ -83,18 +83,12 @@ def _named(name: str, text: str, value: Any) -> tuple[str, str]:
 
 def _leaf(field: Any, value: Any) -> str:
     if field.enum_type is not None:
-        names = field.enum_type.values_by_number
-        return _word(field.enum_type.name, names[value].name) if value in names else str(value)
+        return word_in(field.enum_type, value).replace(" ", "-")
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
     return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _word(enum: str, name: str) -> str:
-    prefix = "".join(f"_{letter}" if letter.isupper() else letter.upper() for letter in enum).strip("_")
-    return name.removeprefix(f"{prefix}_").lower().replace("_", "-")
 
 
 def _of_value(value: Any, name: str, depth: int) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,6 @@ alone, so the same state gives the same bytes. The fields are those of
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from headgate.artifacts.bundle import Json, statement_of
 from headgate.artifacts.model_statement import SIGNATURE_NAME, root_digest
@@ -17,7 +16,7 @@ from headgate.domain.gate import name_of
 from headgate.domain.label import standing
 from headgate.domain.names import environment_stream, in_words, split_numbered
 from headgate.domain.versions import is_purged
-from headgate.domain.words import word_of
+from headgate.domain.words import rfc3339, word_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
@@ -127,7 +126,7 @@ def _summary(version: resources.Version, release: resources.Release) -> Attestat
     environment = environment_stream(release.environment)
     predicate = {
         "verifier": {"id": VERIFIER},
-        "timeVerified": _time(release.ended_at_ms),
+        "timeVerified": rfc3339(release.ended_at_ms, "seconds"),
         "resourceUri": f"headgate:{environment}/models/{model}",
         "policy": {"uri": f"headgate:{environment}/policy", "digest": {"sha256": release.policy_sha256}},
         "inputAttestations": [{"uri": SIGNATURE_NAME, "digest": {"sha256": version.artifact.manifest_sha256}}],
@@ -147,7 +146,3 @@ def _subjects(version: resources.Version) -> list[Json]:
     files: list[facts.ArtifactFile] = sorted(version.artifact.files, key=lambda file: file.name)
     whole: Json = {"name": version.name, "digest": {"sha256": root_digest(file.sha256 for file in files)}}
     return [whole, *({"name": file.name, "digest": {"sha256": file.sha256}} for file in files)]
-
-
-def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,13 +5,13 @@ A table for each key, under its id. A key without a table is trusted for all mod
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from headgate.artifacts.key_files import KeyUnusable
 from headgate.domain.bounds import covers
 from headgate.domain.names import is_model_name
-from headgate.domain.words import listed
+from headgate.domain.words import listed, rfc3339
 from headgate.toml_tables import InvalidToml, Table, read
 
 TRUST_FILE = "trust.toml"
@@ -39,9 +39,9 @@ class Bounds:
         if self.revoked:
             return f"is revoked: {self.revoked}"
         if signed_at_ms and self.not_before_ms is not None and signed_at_ms < self.not_before_ms:
-            return f"is trusted from {utc_text(self.not_before_ms)} on, and this was signed at {utc_text(signed_at_ms)}"
+            return f"is trusted from {rfc3339(self.not_before_ms)} on, and this was signed at {rfc3339(signed_at_ms)}"
         if signed_at_ms and self.not_after_ms is not None and signed_at_ms > self.not_after_ms:
-            return f"is trusted until {utc_text(self.not_after_ms)}, and this was signed at {utc_text(signed_at_ms)}"
+            return f"is trusted until {rfc3339(self.not_after_ms)}, and this was signed at {rfc3339(signed_at_ms)}"
         if not any(covers(bound, model) for bound in self.models):
             models = listed(self.models, MAX_SHOWN_MODELS) if self.models else "no model"
             return f"is trusted for {models}, not for {model}"
@@ -100,7 +100,7 @@ def _is_bound(text: str) -> bool:
 
 def _lines(key: str, bounds: Bounds) -> list[str]:
     times = {"not_before": bounds.not_before_ms, "not_after": bounds.not_after_ms}
-    lines = [f"[{key}]", *(f"{name} = {utc_text(at_ms)}" for name, at_ms in times.items() if at_ms is not None)]
+    lines = [f"[{key}]", *(f"{name} = {rfc3339(at_ms)}" for name, at_ms in times.items() if at_ms is not None)]
     if bounds.models != NO_BOUNDS.models:
         lines.append(f"models = [{', '.join(map(quoted, bounds.models))}]")
     if bounds.revoked:
@@ -112,7 +112,3 @@ def quoted(value: str) -> str:
     """The text as TOML has it, on one line."""
     escaped = "".join(each if each.isprintable() and each not in '"\\' else f"\\U{ord(each):08x}" for each in value)
     return f'"{escaped}"'
-
-
-def utc_text(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 
 from headgate.bom.document import Json, document, properties, python_package, sha256_of
+from headgate.domain.words import rfc3339, word_of
 from headgate.v1 import facts_pb2 as facts
 from headgate.v1 import resources_pb2 as resources
 
@@ -20,7 +20,7 @@ def version_bom(version: resources.Version, provenance: Mapping[str, object]) ->
     dependencies = _sequence(definition.get("resolvedDependencies"))
     data = list(_data(version))
     components = [*_files(version), *data, *_packages(definition, dependencies)]
-    return document(_model(version, provenance, data), components, _time(version.update_time_ms))
+    return document(_model(version, provenance, data), components, rfc3339(version.update_time_ms, "seconds"))
 
 
 def _model(version: resources.Version, provenance: Mapping[str, object], data: Sequence[Json]) -> Json:
@@ -45,7 +45,7 @@ def _model(version: resources.Version, provenance: Mapping[str, object], data: S
                 "commit": version.commit,
                 "commit_message": version.commit_message,
                 "headgate_toml_sha256": version.configuration.digest.hex(),
-                "verdict": resources.VerdictState.Name(version.verdict).removeprefix("VERDICT_STATE_").lower(),
+                "verdict": word_of(resources.VerdictState, version.verdict),
                 **{f"environment.{name}": value for name, value in _environment(_definition(provenance)).items()},
             }
         ),
@@ -119,7 +119,3 @@ def _mapping(value: object) -> Mapping[str, object]:
 
 def _sequence(value: object) -> Sequence[object]:
     return value if isinstance(value, list) else []
-
-
-def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -14,7 +14,7 @@ from headgate.cli.encryption_key import EncryptionKey, EncryptionToken, opened_k
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path
 from headgate.cli.printing import report
-from headgate.cli.render import Format, Output, pairs, show_data
+from headgate.cli.render import Format, Output, show_pairs
 from headgate.cli.session import CommandFailed, refuse_wrong_port
 from headgate.cli.version_download import StoreUrl, store_or_own
 from headgate.domain.credentials import without_credentials
@@ -45,7 +45,7 @@ def create(
         found = {"key_id": KeyFile(file).key_id(), "key": file.absolute().as_uri()}
     except (OSError, EncryptionUnusable) as error:
         raise CommandFailed(str(error)) from error
-    _show(found, output)
+    show_pairs(found, output)
     report("keep a copy of this file where the artifacts are not: without it they can never be read again")
 
 
@@ -63,7 +63,7 @@ def status(
         found = standing(store)
         present = keys.key_id()
     counts = {key_id: str(count) for key_id, count in sorted(found.wrapped_by.items())}
-    _show({"present_key": present, **counts, "in_the_clear": str(found.clear)}, output)
+    show_pairs({"present_key": present, **counts, "in_the_clear": str(found.clear)}, output)
     if found.clear:
         report("`headgate encryption encrypt` encrypts the files in the clear")
     _fail_with(found.problems)
@@ -86,7 +86,7 @@ def rotate(
         present = keys.key_id() if no_new_key else keys.rotate()
         found = rewrap(store, keys)
     counts = {"rewrapped": found.rewrapped, "already": found.kept, "removed": found.removed}
-    _show({"present_key": present, **{name: str(count) for name, count in counts.items()}}, output)
+    show_pairs({"present_key": present, **{name: str(count) for name, count in counts.items()}}, output)
     _fail_with(found.problems)
 
 
@@ -144,13 +144,6 @@ def _opened(url: str, key: str, token: Path | None) -> "Iterator[tuple[ArtifactS
         raise CommandFailed(str(error), Exit.UNAVAILABLE) from error
     except ArtifactError as error:
         raise CommandFailed(str(error)) from error
-
-
-def _show(found: dict[str, str], output: Format) -> None:
-    if output is Format.TABLE:
-        pairs(found)
-    else:
-        show_data(found, output)
 
 
 def _fail_with(problems: list[str]) -> None:

@@ -13,7 +13,7 @@ from headgate.cli.event_outcome import DEFAULT_RECORDS, MAX_RECORDS, Copy, Outco
 from headgate.cli.exit_codes import Exit
 from headgate.cli.files import local_path, read_file
 from headgate.cli.printing import report, show
-from headgate.cli.render import Format, Output, pairs, show_data
+from headgate.cli.render import Format, Output, show_pairs
 from headgate.cli.session import CommandFailed, session, usage
 from headgate.dead_letters.letters import State
 from headgate.domain.credentials import TEXT_RULE, hides_nothing
@@ -118,10 +118,7 @@ def status(
             usage(f"events of several sources have the id {id_!r}; give one with --source: {', '.join(sources)}")
         outcome = outcome_of(log, copies, records)
     shown = _described(copies, outcome)
-    if output is Format.TABLE:
-        pairs(shown)
-    else:
-        show_data(shown, output)
+    show_pairs(shown, output)
     if advice := _advice(outcome, shown, records):
         report(advice)
     if outcome.status is Status.BURIED or (outcome.status is Status.REFUSED and shown["code"] != ALREADY_EXISTS):

@@ -9,11 +9,12 @@ import typer
 
 from headgate.artifacts.key_files import KeyUnusable
 from headgate.artifacts.keys import SIGNING_KEY, TRUSTED, create_keys, load_trusted
-from headgate.artifacts.trust_file import TRUST_FILE, utc_text
+from headgate.artifacts.trust_file import TRUST_FILE
 from headgate.cli.files import local_path
 from headgate.cli.printing import report
-from headgate.cli.render import Format, Output, Row, Wide, pairs, show_data, show_rows
+from headgate.cli.render import Format, Output, Row, Wide, show_pairs, show_rows
 from headgate.cli.session import ENCRYPTION_KEY, HOME, KEYS, CommandFailed
+from headgate.domain.words import rfc3339
 
 RANKS = {"algorithm": 2, "not_before": 1, "not_after": 1}
 
@@ -52,7 +53,7 @@ def create(
         made = create_keys(folder)
         create_key_file(encryption_key)
     files = {"signing_key": str(folder / SIGNING_KEY), "trusted": str(folder / TRUSTED / f"{made.key_id}.pub")}
-    _show({"key_id": made.key_id, **files, "encryption_key": str(encryption_key)}, output)
+    show_pairs({"key_id": made.key_id, **files, "encryption_key": str(encryption_key)}, output)
 
 
 @keys.command("list")
@@ -76,7 +77,7 @@ def rotate(keys: Folder = None, output: Output = Format.TABLE) -> None:
     with _faults():
         old, new = key_changes.rotate(folder)
     public = folder / TRUSTED / f"{new.key_id}.pub"
-    _show({"key_id": new.key_id, "trusted": str(public), "old_key_id": old.key_id}, output)
+    show_pairs({"key_id": new.key_id, "trusted": str(public), "old_key_id": old.key_id}, output)
 
 
 @keys.command("revoke")
@@ -128,7 +129,7 @@ def _users(folder: Path) -> dict[str, str]:
 
 
 def _time(at_ms: int | None) -> str:
-    return "" if at_ms is None else utc_text(at_ms)
+    return "" if at_ms is None else rfc3339(at_ms)
 
 
 def _folder(keys: Path | None) -> Path:
@@ -142,10 +143,3 @@ def _faults() -> Iterator[None]:
         yield
     except KeyUnusable as error:
         raise CommandFailed(str(error)) from error
-
-
-def _show(found: dict[str, str], output: Format) -> None:
-    if output is Format.TABLE:
-        pairs(found)
-    else:
-        show_data(found, output)

@@ -131,6 +131,14 @@ def pairs(values: Mapping[str, str]) -> None:
     show(page_text(lines, terminal_width()))
 
 
+def show_pairs(values: Mapping[str, str], output: Format) -> None:
+    """Prints named texts: a line for each that is not empty, or all of them as data."""
+    if output is Format.TABLE:
+        pairs(values)
+    else:
+        show_data(values, output)
+
+
 def show_line(label: str, text: str) -> None:
     """Prints one text beside its label; in a terminal it wraps there."""
     show(page_text({label: printable(text)}, terminal_width()))

@@ -2,8 +2,8 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from headgate.domain.words import rfc3339
 from headgate.log.envelope import CloudEvent, encode
 from headgate.log.port import Message
 from headgate.log.topics import INBOX
@@ -30,7 +30,7 @@ def change_merged(change: Change, event_id: str, source: str, at_ms: int, trace_
 
 def change_event(change: Change, event_id: str, source: str, at_ms: int, trace_parent: str = "") -> CloudEvent:
     """The event itself, without the headers of its record."""
-    at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = rfc3339(at_ms)
     data = {
         "context": {
             "specversion": "0.5.0",

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from google.protobuf.descriptor import EnumDescriptor
+
 UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -15,8 +17,13 @@ def word_of(enum: Any, number: int) -> str:
 
     `enum` is a generated enum. A number without a name is shown as a number.
     """
-    name = enum.DESCRIPTOR.values_by_number[number].name if number in enum.DESCRIPTOR.values_by_number else str(number)
-    return name.removeprefix(_prefix(enum.DESCRIPTOR.name)).replace("_", " ").lower()
+    return word_in(enum.DESCRIPTOR, number)
+
+
+def word_in(enum: EnumDescriptor, number: int) -> str:
+    """As word_of, for whoever has the enum's descriptor alone, as that of a field."""
+    name = enum.values_by_number[number].name if number in enum.values_by_number else str(number)
+    return name.removeprefix(_prefix(enum.name)).replace("_", " ").lower()
 
 
 def hyphenated(enum: Any, number: int) -> str:
@@ -62,6 +69,11 @@ def time_text(at_ms: int) -> str:
         return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if at_ms else ""
     except (ValueError, OverflowError, OSError):
         return f"{at_ms} ms after 1970"
+
+
+def rfc3339(at_ms: int, timespec: str = "milliseconds") -> str:
+    """The time in UTC as programs read it (RFC 3339): 2026-03-03T14:05:00.000Z. `timespec` is that of isoformat."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def _prefix(enum_name: str) -> str:

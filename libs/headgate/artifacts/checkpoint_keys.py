@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from headgate.artifacts.key_files import KeyUnusable, create_once
+from headgate.artifacts.private_key_file import private_key
 
 FILE = Path("trainer/checkpoints.key")
 """In the folder of the keys. The folder `trainer` is all that a trainer gets of it."""
@@ -72,14 +73,7 @@ def adopt_as_checkpoint_key(directory: Path, old: Path) -> None:
 def load_checkpoint_key(directory: Path) -> CheckpointKey:
     """Raises KeyUnusable."""
     file = directory / FILE
-    try:
-        private = load_pem_private_key(file.read_bytes(), password=None)
-    except FileNotFoundError as error:
-        raise KeyUnusable(f"{file}: there is no key for checkpoints: {ADVICE}") from error
-    except OSError as error:
-        raise KeyUnusable(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
-        raise KeyUnusable(f"{file} is no private key ({error}): restore it; {ADVICE}") from error
+    private = private_key(file, "key for checkpoints", "private key", ADVICE)
     if not isinstance(private, Ed25519PrivateKey):
         raise KeyUnusable(f"{file} is no Ed25519 key: restore it; {ADVICE}")
     return _named(private)

@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
-    load_pem_private_key,
     load_pem_public_key,
 )
 
 from headgate.artifacts.checkpoint_keys import adopt_as_checkpoint_key, create_checkpoint_key
 from headgate.artifacts.key_files import KeyUnusable, create_once
+from headgate.artifacts.private_key_file import private_key
 from headgate.artifacts.trust_file import NO_BOUNDS, TRUST_FILE, Bounds, read_bounds
 
 SIGNING_KEY, TRUSTED = Path("registry/signing.key"), "trusted"
@@ -104,14 +104,7 @@ def create_keys(directory: Path) -> SigningKey:
 def load_signing_key(directory: Path) -> SigningKey:
     """Raises KeyUnusable."""
     file = directory / SIGNING_KEY
-    try:
-        private = load_pem_private_key(file.read_bytes(), password=None)
-    except FileNotFoundError as error:
-        raise KeyUnusable(f"{file}: there is no signing key: {NO_SIGNING_KEY}") from error
-    except OSError as error:
-        raise KeyUnusable(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
-        raise KeyUnusable(f"{file} is no signing key ({error}): restore it; {NO_SIGNING_KEY}") from error
+    private = private_key(file, "signing key", "signing key", NO_SIGNING_KEY)
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != ec.SECP256R1.name:
         raise KeyUnusable(f"{file} is no key on the curve P-256: restore it; {NO_SIGNING_KEY}")
     return named(private)

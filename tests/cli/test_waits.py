@@ -19,6 +19,7 @@ from headgate.v1 import resources_pb2 as resources
 from headgate.v1 import telemetry_pb2 as telemetry
 from headgate.v1 import worker_services_pb2 as worker_services
 from tests.deployer.world import World
+from tests.waiting import until
 
 AT_MS = 1_700_000_000_000
 MINUTE_MS = 60_000
@@ -400,6 +401,8 @@ def test_every_command_shows_the_same_wait_and_works_without_the_deployer(
         ("version", "list", "fraud"),
         ("version", "list", "-"),
     )
+    # The deployer folds what the gateways have said a moment after the registry.
+    until(lambda: wait in headgate(f"127.0.0.1:{world.port}", *screens[0]), "the wait of the first step")
     for arguments in screens:
         assert wait in headgate(f"127.0.0.1:{world.port}", *arguments)
         assert f"something unknown, because the deployer cannot be reached at {CLOSED}" in headgate(CLOSED, *arguments)

@@ -175,9 +175,9 @@ def test_every_service_does_its_work_as_its_own_principal(broker, tmp_path):
         log.append(Message(topics.COMMANDS, b"models/tiny", command.SerializeToString()))
         failed = resources.BUILD_STATE_TESTS_FAILED
         until(lambda: state_of("tiny", lambda state: state.versions[1].build == failed), "the trainer")
-        until(
-            lambda: state_of("fraud", lambda state: state.releases[1].phase == resources.PHASE_BAKING), "the deployer"
-        )
+        # Nothing was live before, so the bake is over as soon as it begins.
+        completed = resources.PHASE_COMPLETED
+        until(lambda: state_of("fraud", lambda state: state.releases[1].phase == completed), "the deployer")
         until(lambda: state_of("fraud", lambda state: state.releases[1].applied_at_ms > 0), "the gateway")
     finally:
         for service in reversed(started):
